@@ -1,0 +1,1 @@
+"""The parts of scripts/bench: rig and trees below, peers on them, workloads on those, table and picture on top."""
