@@ -231,9 +231,9 @@ class Lane:
                     yield path, dirt.scope, code
 
     def heard(self) -> bytes:
-        """Return what the sessions in flight have said so far, or what the last one said before it ended."""
-        heard = b"".join(push.session.heard() for push in self._pushes if push.session is not None)
-        return heard or self._last_heard
+        """Return what a session that reports its progress has said so far, or what the last one said to its end."""
+        flying = (push.session for push in self._pushes if push.session is not None)
+        return b"".join(each.heard() for each in flying if orders.reports(each.order)) or self._last_heard
 
     def retry_now(self) -> None:
         """Make everything that waits for a retry due."""
@@ -327,7 +327,10 @@ class Lane:
                 self._remove(push)
                 self._put_back(push)
                 return
-            self._last_heard = outcome.output if self.progress else b""
+            if orders.reports(push.session.order):
+                self._last_heard = outcome.output
+            elif not self.progress:
+                self._last_heard = b""
             well = outcome.verdict in (DONE, PARTIAL)
             if push.session.was_waiting:
                 self._warm.went(well, now)

@@ -28,6 +28,7 @@ __all__ = [
     "push_tree",
     "rehearsal",
     "repair_command",
+    "reports",
     "shown",
     "survey",
     "survey_as_gone",
@@ -93,6 +94,11 @@ def in_words(order: Order, room: int) -> Order:
         return order
     words = [word for word in order.argv[:-2] if word not in (b"--from0", b"--files-from=-")]
     return order._replace(argv=(*words, *names(order), order.argv[-1]), feed=None)
+
+
+def reports(order: Order) -> bool:
+    """Say whether the session reports its progress while it runs."""
+    return _PROGRESS[0] in order.argv
 
 
 def _comparing(target: Target, again: bool = False) -> List[bytes]:

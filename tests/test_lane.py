@@ -120,6 +120,23 @@ def test_what_comes_while_a_session_runs_is_the_next_batch(rig):
     assert rig.sent() == [[b"a"], [b"b", b"c", b"gone"]]
 
 
+def test_what_a_whole_tree_push_reported_last_is_known_whatever_is_sent_after_it(rig):
+    """Until there is nobody any more who asks for it."""
+    rig.lane.progress = True
+    rig.mark(ROOT, scope=TREE)
+    rig.mark(b"a")
+    rig.end(FINE._replace(output=b"200 of 200"))
+    rig.go(1.0)
+    assert rig.sent()[1:] == [[b"a"]]
+    assert rig.lane.heard() == b"200 of 200"
+    rig.end(FINE._replace(output=b"statistics"))
+    assert rig.lane.heard() == b"200 of 200"
+    rig.lane.progress = False
+    rig.mark(b"b")
+    rig.end()
+    assert rig.lane.heard() == b""
+
+
 def test_a_change_of_what_is_being_sent_is_sent_again(rig):
     """It may have been read before the change."""
     rig.mark(b"a")
