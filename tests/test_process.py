@@ -522,8 +522,11 @@ def test_on_a_terminal_the_whole_tree_push_shows_its_progress(source, daemon, ag
         write(source, b"%d" % number, b"x" * 1000)
     running = agent(source, daemon, excludes=excludes)
     command = [sys.executable, "-m", "sersync_py", "-r", "-o", running.config_file, "--state-dir", running.state_dir]
-    shown = on_a_terminal(command, environment(), lambda seen: seen.count(b"200000 bytes]\r\n") >= 2)
-    for name in ("m1", "m2"):
-        assert re.search(name + r": 100%\|[^|]+\| \d{3}/\d{3} \[.* 200000 bytes\]", shown), shown
+    whole = [name + r": 100%\|[^|]+\| \d{3}/\d{3} \[.* 200000 bytes\]" for name in ("m1", "m2")]
+    # the one's line is drawn anew with each of the other's: each must have been seen to be full
+    shown = on_a_terminal(
+        command, environment(), lambda seen: all(re.search(each, seen.decode("utf-8", "replace")) for each in whole))
+    for name, each in zip(("m1", "m2"), whole):
+        assert re.search(each, shown), shown
         assert re.search(rf"INFO +127\.0\.0\.1::{name}: pushed the whole tree \(\./\), \d+ bytes, [\d.]+ s *\r", shown)
     wait_equal(source, daemon.mirrors, 0)
