@@ -508,8 +508,10 @@ class Lane:
         trees = {path for path, scope in batch.trees.items() if scope == TREE}
         known: Dict[bytes, str] = {}
         for path, dirt in batch.taken.items():
+            if dirt.scope == ENTRY:
+                continue
             sent = batch.names.get(path, 0) | batch.again.get(path, 0) | batch.trees.get(path, 0)
-            if dirt.scope | sent == sent or dirt.scope == ENTRY or any(above in trees for above in ancestors(path)):
+            if dirt.scope | sent == sent or any(above in trees for above in ancestors(path)):
                 continue
             if look_inside(self.target.watch, path, known).kind == FOLDER:
                 self._dirty.mark(path, dirt)
@@ -519,6 +521,8 @@ class Lane:
 
     def _let_go(self, batch: Batch, failed: Iterable[bytes] = ()) -> None:
         """Hold no longer what has gone through as far below as it was held."""
+        if not self._held:
+            return
         scopes = batch.asked()
         for path, dirt in batch.taken.items():
             scopes[path] = scopes.get(path, 0) | dirt.scope

@@ -3,7 +3,7 @@
 Pure: the time comes in as an argument.
 """
 
-from typing import Dict, Iterable, NamedTuple
+from typing import Dict, Iterable
 
 from sersync_py.changes import ancestors
 
@@ -14,10 +14,13 @@ LONGEST_PAUSE = 1.0
 """Seconds between two pushes of a path that never rests: at most 13 sessions in 10 s, and the last one within 1 s."""
 
 
-class _Pushed(NamedTuple):
-    start: float
-    pause: float
-    end_wall: float
+class _Pushed:
+    """When a push began, how long its paths rest after that, and when it was over; one for all its paths alike."""
+
+    __slots__ = ("end_wall", "pause", "start")
+
+    def __init__(self, start: float, pause: float) -> None:
+        self.start, self.pause, self.end_wall = start, pause, float("inf")
 
 
 class Pacing:
@@ -38,13 +41,14 @@ class Pacing:
         """Note that these paths are being pushed, the trees with all below them. `now`: monotonic seconds."""
         self._sweep(now)
         self._trees.update((path, float("inf")) for path in trees)
+        by_pause = {FIRST_PAUSE: _Pushed(now, FIRST_PAUSE)}
         for path in paths:
-            known = self._recent.get(path)
-            if known is None or now - known.start > 2 * known.pause:
-                pause = FIRST_PAUSE
-            else:
+            known, pause = self._recent.get(path), FIRST_PAUSE
+            if known is not None and now - known.start <= 2 * known.pause:
                 pause = min(2 * known.pause, LONGEST_PAUSE)
-            self._recent[path] = _Pushed(now, pause, float("inf"))
+            if pause not in by_pause:
+                by_pause[pause] = _Pushed(now, pause)
+            self._recent[path] = by_pause[pause]
 
     def ended(self, paths: Iterable[bytes], wall: float) -> None:
         """Note that the push of these paths is over. `wall`: seconds of the wall clock, as file times have them."""
@@ -52,7 +56,7 @@ class Pacing:
         for path in paths:
             known = self._recent.get(path)
             if known is not None:
-                self._recent[path] = _Pushed(known.start, known.pause, wall)
+                known.end_wall = wall
             if path in self._trees:
                 self._trees[path] = wall
 
@@ -67,11 +71,10 @@ class Pacing:
         The kernel stamps times once a tick (up to 10 ms), so two writes within a tick look the same to rsync, if the
         size is the same too.
         """
-        known = self._recent.get(path)
-        ends = [known.end_wall] if known is not None else []
-        if self._trees:
-            ends += [self._trees[above] for above in ancestors(path) if above in self._trees]
-        return any(mtime <= end + 0.02 for end in ends)
+        known, latest = self._recent.get(path), mtime - 0.02
+        if known is not None and known.end_wall >= latest:
+            return True
+        return bool(self._trees) and any(self._trees.get(above, float("-inf")) >= latest for above in ancestors(path))
 
     def _sweep(self, now: float) -> None:
         if now - self._swept < 2 * LONGEST_PAUSE:
