@@ -4,6 +4,7 @@ import os
 from typing import Any, Callable, Dict, Iterator, List, Tuple
 
 import pytest
+from hypothesis import HealthCheck, settings
 from rig import Agent, Daemon
 
 from sersync_py import cli
@@ -13,6 +14,10 @@ for name in ("LC_ALL", "LC_MESSAGES", "LANG"):
     if os.environ.get(name, "").startswith("zh"):
         os.environ[name] = "C.UTF-8"
 
+
+# how fast this machine makes its examples says nothing about what they show
+settings.register_profile("rig", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("rig")
 
 INSTANCES = "/proc/sys/fs/inotify/max_user_instances"
 

@@ -106,7 +106,7 @@ Those that start with a dot are not pushed in real time unless `hiddenFiles` is 
 # ---- waiting ---------------------------------------------------------------------------------------------------------
 
 
-def wait_for(condition: Callable[[], Any], seconds: float = 20, message: str = "the condition") -> Any:
+def wait_for(condition: Callable[[], Any], seconds: float = 60, message: str = "the condition") -> Any:
     """Poll until the condition returns something true, and return that.
 
     A condition that raises AssertionError is not met yet, and its words are the reason given when the time is over.
@@ -593,7 +593,7 @@ class Agent:
             command = self._host.command(*command)
         self._family = _Family(command, self.output_file, self.environment(), cwd=self.folder)
         wanted = sum(1 for _ in os.walk(self.watch)) if watching is None else watching
-        wait_for(lambda: self._watches(wanted), 30, f"the agent to watch {wanted} folders")
+        wait_for(lambda: self._watches(wanted), 60, f"the agent to watch {wanted} folders")
         return self
 
     def _watches(self, wanted: int) -> bool:
@@ -773,7 +773,7 @@ def _same_bytes(left: bytes, right: bytes) -> bool:
                 return True
 
 
-def wait_equal(source: bytes, mirrors: Union[bytes, Sequence[bytes]], seconds: float = 20, **options: Any) -> None:
+def wait_equal(source: bytes, mirrors: Union[bytes, Sequence[bytes]], seconds: float = 60, **options: Any) -> None:
     """Wait until each mirror equals the source; `options` are those of `differences`."""
 
     def equal() -> bool:

@@ -777,7 +777,7 @@ def edited(data, changes):
     return data
 
 
-@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(changes=edits(), start=st.sampled_from(OPENINGS))
 def test_whatever_happens_to_a_files_bytes_the_result_is_a_config_or_a_config_error(disk, changes, start):
     with open(SAMPLE, "rb") as stream:
@@ -796,7 +796,7 @@ def test_whatever_happens_to_a_files_bytes_the_result_is_a_config_or_a_config_er
         str(error).encode("utf-8")
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(
     data=st.binary(max_size=200), head=st.sampled_from([b"", b"<", b"\xff\xfe", b"<?xml version='1.0'?>", b"<head>"])
 )

@@ -200,7 +200,8 @@ def test_silent_remotes_are_given_up_after_their_time_side_by_side(site):
 
 def command(pid):
     try:
-        with open(f"/proc/{pid}/cmdline") as file:
+        # names of all kinds stand there, those of other tests too
+        with open(f"/proc/{pid}/cmdline", encoding="utf-8", errors="surrogateescape") as file:
             return file.read()
     except OSError:
         return ""
@@ -733,15 +734,14 @@ def test_marks_are_judged_by_what_was_read():
 def test_a_running_agent_is_named_and_not_disturbed(source, daemon, agent):
     """Its lock is not asked for, so an agent that starts meanwhile is not refused; a dead one's pid does not count."""
     running = started(agent(source, daemon), source, daemon.mirrors)
-    before = snapshot(running.state_dir)
     code, out, err = run("--check", "-o", running.config_file, "--state-dir", running.state_dir)
     assert (code, err) == (0, "")
     assert f"already, as process {running.pid}" in " ".join(out.split())
     assert f"kill -HUP {running.pid}" in out
     assert running.running()
     running.kill()
-    lock = next(path for path in before if path.endswith(".lock"))
-    assert doctor._holder(lock) is None
+    lock = next(name for name in os.listdir(running.state_dir) if name.endswith(".lock"))
+    assert doctor._holder(os.path.join(running.state_dir, lock)) is None
     with open(lock, "w") as file:
         file.write(str(os.getpid()))
         file.flush()

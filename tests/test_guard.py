@@ -1,6 +1,7 @@
 """The watch folder goes, is covered, swapped, emptied, or cannot be read: no mirror loses anything, and it goes on."""
 
 import contextlib
+import itertools
 import json
 import os
 import shutil
@@ -184,42 +185,65 @@ def test_an_unmounted_disk_empties_no_mirror_and_what_was_changed_on_it_elsewher
     assert not known or "cannot be told from another one" not in running.log()
 
 
-def test_a_disk_that_was_away_for_a_moment_is_watched_again(begin, source, mirror, mount, disk):
+@pytest.fixture
+def loop_device():
+    """A function that returns the loop device of a disk, which stays its own until the test is over."""
+    made = {}
+
+    def device_of(disk):
+        if disk not in made:
+            found = subprocess.run(["losetup", "-f", "--show", disk], stdout=subprocess.PIPE, check=True).stdout
+            made[disk] = os.fsdecode(found.strip())
+        return made[disk]
+
+    yield device_of
+    for device in made.values():
+        subprocess.run(["losetup", "-d", device], check=True)
+
+
+def test_a_disk_that_was_away_for_a_moment_is_watched_again(begin, source, mirror, loop_device, mount, disk):
     """The agent sees it only when all is as it was, but for its watches, which are gone.
 
     They are not if somebody else's mount namespace holds the file system; then there is nothing to be noticed.
     """
-    mount("-o", "loop", disk)
-    device = os.stat(source).st_dev
+    # one device for both mounts: Python 3.6 knows the disk by its number alone
+    mount(loop_device(disk))
     running = begin(warm=0)
     running.signal(signal.SIGSTOP)
-
-    def is_back():
-        # another test may have been given the loop device meanwhile, and Python 3.6 knows the disk by that alone
-        unmount(source)
-        mount("-o", "loop", disk)
-        return Guard(source).root.file_system or os.stat(source).st_dev == device
-
-    wait_for(is_back)
+    unmount(source)
+    mount(loop_device(disk))
     write(source, b"old/0.txt", b"written before it was noticed")
     running.signal(signal.SIGCONT)
     goes_on(running, source, mirror)
 
 
-def test_another_file_system_with_the_same_numbers_is_not_taken_for_the_one_before(begin, source, mirror, mount):
+def test_another_file_system_with_the_same_numbers_is_not_taken_for_the_one_before(
+    begin, source, mirror, mount, tmp_path
+):
     """A tmpfs mounted anew gets the device and inode numbers of the old one; nothing is deleted, until SIGUSR1."""
     mount("-t", "tmpfs", "tmpfs")
     before = os.stat(source)
     running = begin(warm=0)
     running.signal(signal.SIGSTOP)
 
-    def has_the_same_numbers():
-        # another test may have been given the device number meanwhile
-        unmount(source)
-        mount("-t", "tmpfs", "tmpfs")
-        return (os.stat(source).st_dev, os.stat(source).st_ino) == (before.st_dev, before.st_ino)
+    unmount(source)
+    folders = itertools.count()
 
-    wait_for(has_the_same_numbers)
+    def has_the_same_numbers():
+        # the kernel gives out the lowest number that is free: lower ones are kept until it is the turn of this one
+        holder = os.fsencode(str(tmp_path / f"holder{next(folders)}"))
+        os.mkdir(holder)
+        mount("-t", "tmpfs", "tmpfs", on=holder)
+        minor = os.minor(os.stat(holder).st_dev)
+        if minor == os.minor(before.st_dev):
+            mount("--bind", os.fsdecode(holder), on=source)
+        elif minor > os.minor(before.st_dev):
+            # another test has it
+            unmount(holder)
+        return minor == os.minor(before.st_dev)
+
+    wait_for(has_the_same_numbers, 120)
+    assert (os.stat(source).st_dev, os.stat(source).st_ino) == (before.st_dev, before.st_ino)
     write(source, b"old/0.txt", b"restored")
     running.signal(signal.SIGCONT)
     if Guard(source).root.file_system:

@@ -40,6 +40,7 @@ def test_what_a_change_was_is_found_at_the_disk(found, scope, word, folder):
     assert (kind.word, kind.folder, bool(kind.mask & 0x40000000)) == (word, folder, folder)
 
 
+@settings(deadline=None)
 @given(st.binary(min_size=1).filter(lambda name: b"\0" not in name))
 def test_whatever_the_name_the_path_is_one_argument_and_the_form_gives_it_back(name):
     settings = Command(("sh", "$x"), ("y",))

@@ -273,13 +273,13 @@ def test_a_command_that_hangs_delays_no_push_and_is_ended_with_all_it_started_at
     """It does not even listen to TERM."""
     script = Script(tmp_path, "import signal, subprocess\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
                               "subprocess.call(['sleep', '1000'])\nsignal.pause()\n")
-    running = agent(source, daemon, plugin="command", extra=command(script.file, seconds=1))
+    running = agent(source, daemon, plugin="command", extra=command(script.file, seconds=3))
     first_push(running, source, daemon.mirrors)
     for number in range(5):
         write(source, b"%d" % number)
         wait_equal(source, daemon.mirrors)
-    wait_for(lambda: len(script.calls()) == 5, 30, "a call after those that hung")
-    wait_for(lambda: "still ran after 1 s and was ended" in running.log())
+    wait_for(lambda: len(script.calls()) == 5, 90, "a call after those that hung")
+    wait_for(lambda: "still ran after 3 s and was ended" in running.log())
     running.signal(signal.SIGTERM)
     wait_for(lambda: "told to stop" in running.log())
     running.signal(signal.SIGTERM)
@@ -319,12 +319,12 @@ def test_ten_thousand_changes_with_a_command_that_hangs_are_mirrored_at_once_and
 def test_a_command_that_never_stops_talking_keeps_nobody_from_anything(source, daemon, agent, tmp_path):
     """It is read a little at a time, and thrown away."""
     script = Script(tmp_path, "sys.stdout.flush()\nos.execvp('yes', ['yes'])\n")
-    running = agent(source, daemon, plugin="command", extra=command(script.file, seconds=2))
+    running = agent(source, daemon, plugin="command", extra=command(script.file, seconds=4))
     first_push(running, source, daemon.mirrors)
     for number in range(4):
         write(source, b"%d" % number)
         wait_equal(source, daemon.mirrors)
-    wait_for(lambda: "still ran after 2 s and was ended: y" in running.log())
+    wait_for(lambda: "still ran after 4 s and was ended: y" in running.log())
     running.stop()
     assert len(running.log()) < 20000
 

@@ -167,7 +167,7 @@ def parts(mirror, name=b"big"):
 
 def test_a_daemon_killed_in_the_middle_of_a_big_file_gets_it_when_it_is_back(source, daemon, agent):
     """What the killed session left at the remote is swept away by the next whole-tree push, at the latest."""
-    running = agent(source, daemon, "-r", params=EXACT + " --no-z --bwlimit=20000")
+    running = agent(source, daemon, "-r", params=EXACT + " --no-z --bwlimit=12000")
     started(running, source, daemon.mirrors)
     sparse(source, b"big", 80)
     mirror = daemon.mirrors[0]
@@ -176,7 +176,7 @@ def test_a_daemon_killed_in_the_middle_of_a_big_file_gets_it_when_it_is_back(sou
     assert not os.path.exists(os.path.join(mirror, b"big"))
     write(source, b"meanwhile")
     daemon.start()
-    wait_equal(source, daemon.mirrors, 40, ignore=lambda path: path.startswith(b".big."))
+    wait_equal(source, daemon.mirrors, ignore=lambda path: path.startswith(b".big."))
     running.signal(signal.SIGUSR1)
     wait_equal(source, daemon.mirrors)
 
@@ -318,9 +318,9 @@ def test_a_read_only_module_gets_everything_once_it_is_writable(tmp_path, source
         fill(source)
         running.start()
         wait_for(lambda: "read only" in running.log())
-        before = daemon.connections()
+        before, begun = daemon.connections(), time.monotonic()
         time.sleep(2)
-        assert daemon.connections() - before < 6
+        assert daemon.connections() - before < 4 + 1.5 * (time.monotonic() - begun)
         daemon.read_only = False
         daemon.restart()
         wait_equal(source, daemon.mirrors)

@@ -291,6 +291,6 @@ def test_a_waiting_session_in_a_watch_folder_that_was_replaced_deletes_nothing(s
 
 def test_when_nothing_has_happened_for_the_idle_time_there_is_no_session(source, daemon, agent):
     """Idle means idle."""
-    running = started(agent(source, daemon, warm=3), source, daemon.mirrors)
+    running = started(agent(source, daemon, warm=8), source, daemon.mirrors)
     wait_for(lambda: rsyncs(running), 20, "a waiting session")
     wait_for(lambda: not rsyncs(running), 20, "no session")
