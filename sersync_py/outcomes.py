@@ -130,11 +130,11 @@ def _failed_paths(
     for line in stderr.split(b"\n"):
         if _HARMLESS.match(line) or _NOT_A_REASON.match(line):
             continue
-        about = next((path for path in _candidates(line, watch, within) if _about(path, known, parents)), None)
-        if about is None:
+        about = _all_about(list(_candidates(line, watch, within)), known, parents)
+        if not about:
             return None
-        failed.add(about)
-        failed.update(path for path in known if path.startswith(about + b"/"))
+        failed |= about
+        failed.update(path for path in known if any(path.startswith(each + b"/") for each in about))
     if _SKIPPED in stderr + output and (not failed or _NOT_A_FOLDER.search(stderr)):
         folders = [path for path, scope in known.items() if scope & LISTING == LISTING]
         return frozenset([*failed, *folders]) if folders else None
@@ -152,9 +152,25 @@ def _candidates(line: bytes, watch: bytes, within: bytes) -> Iterator[bytes]:
             if path.startswith(prefix):
                 path = path[len(prefix):]
         yield path.rstrip(b"/")
-        hidden = _TEMPORARY.match(path)
+        hidden = behind_temporary(path)
         if hidden:
-            yield (hidden.group(1) + b"/" if hidden.group(1) else b"") + hidden.group(2)
+            yield hidden
+
+
+def behind_temporary(path: bytes) -> Optional[bytes]:
+    """Return the path of the file that rsync receives under this temporary name; None: it is no such name."""
+    hidden = _TEMPORARY.match(path)
+    return hidden and (hidden.group(1) + b"/" if hidden.group(1) else b"") + hidden.group(2)
+
+
+def _all_about(candidates: List[bytes], known: Mapping[bytes, int], parents: Set[bytes]) -> Set[bytes]:
+    """Return which of the paths that a line may be about have failed.
+
+    What was asked for by its name is sure. Of what was asked for by a folder above it every reading counts, that of a
+    temporary name as the file behind it too: to send one too many does no harm.
+    """
+    sure = next((path for path in candidates if path in known or path in parents), None)
+    return {sure} if sure is not None else {path for path in candidates if _about(path, known, parents)}
 
 
 def _about(path: bytes, known: Mapping[bytes, int], parents: Set[bytes]) -> bool:

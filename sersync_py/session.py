@@ -275,6 +275,9 @@ class Session:
         code = _TIMEOUT if self.was_cut else self._process.returncode
         heard = self._out.heard()
         outcome = judge(code, self._err.heard(), self._known, self.order.folder, self.order.within, heard)
+        if len(self._err.heard()) >= _KEPT_BYTES:
+            # what else has failed was said, and is not known
+            outcome = outcome._replace(failed=None)
         outcome = outcome._replace(
             message=self._why or outcome.message, output=heard, sent=bytes_sent(heard), seconds=now - self._started
         )

@@ -1,16 +1,20 @@
 """What is said to rsync, and how its answers are understood."""
 
 import os
+import signal
 import subprocess
 import tempfile
+import time
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from rig import HOSTILE_NAMES
+from test_mirror import write
 
-from sersync_py import orders
+from sersync_py import orders, session
 from sersync_py.changes import CONTENT, ENTRY, LISTING, TREE, ancestors
+from sersync_py.loop import Loop
 from sersync_py.orders import Order
 from sersync_py.outcomes import AWAY, DONE, HOPELESS, PARTIAL, Outcome, bytes_sent, judge, less_able, surveyed
 from sersync_py.settings import Remote, Rsync
@@ -444,3 +448,32 @@ def test_a_purge_leaves_a_folder_that_holds_something_else(tmp_path):
                    stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     left = sorted(str(path.relative_to(mirror)) for path in mirror.rglob("*"))
     assert left == ["gone", "gone/kept", "other", "other/file"]
+
+
+@pytest.mark.parametrize(("line", "failed"), [
+    (b'rsync: [receiver] mkstemp "/d/.f.Ab12Cd" (in m) failed: No space left on device (28)', b"d/f"),
+    (b'rsync: [receiver] rename "/d/.f.Ab12Cd" (in m) -> "d/f": Permission denied (13)', b"d/f"),
+    (b'rsync: [generator] symlink "/d/l" (in m) -> "target" failed: Permission denied (13)', b"d/l"),
+])
+def test_what_fails_below_a_tree_is_found_whatever_else_its_line_may_be_about(line, failed):
+    """The file behind a temporary name, and each path of a line that names two."""
+    assert failed in judge(23, line + b"\n" + LAST, {b"": TREE}, b"/data").failed
+
+
+def test_more_errors_than_are_kept_may_be_about_anything_that_was_asked(source, monkeypatch):
+    """Otherwise those that were cut off would count as arrived."""
+    line = b'rsync: [sender] send_files failed to open "' + source + b'/1": x (13)\n'
+    monkeypatch.setattr(session, "_KEPT_BYTES", len(line))
+    for number in range(20):
+        write(source, b"%d" % number)
+    loop, known = Loop(), {b"%d" % number: ENTRY for number in range(20)}
+    loop.on_signals({signal.SIGCHLD: lambda: None})
+    words = (b"sh", b"-c", b'printf %s "$0$0$0" >&2; exit 23', line)
+    running = session.Session(loop, Order(words, source), known, time.monotonic())
+    try:
+        while running.step(time.monotonic()) is None:
+            loop.wait(0.05)
+    finally:
+        loop.close()
+    assert running.outcome.verdict == PARTIAL
+    assert running.outcome.failed is None
