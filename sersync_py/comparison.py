@@ -4,7 +4,7 @@ So a periodic full resync runs beside the live pushes and can undo none of them:
 a path is pushed, by looking at the disk, as always.
 """
 
-from typing import Dict, List, NamedTuple, Optional, Tuple
+from typing import Callable, Dict, List, NamedTuple, Optional, Tuple
 
 from sersync_py import orders
 from sersync_py.changes import ENTRY, ROOT, TREE
@@ -38,13 +38,20 @@ class Differences(NamedTuple):
     """Paths to be deleted at the remote just so: the folders they are in may hold what the patterns protect."""
 
 
-def differences(target: Target, passes: Filter, request: Request, output: bytes) -> Differences:
-    """Given the output of a comparison, return what is to be done about it."""
+def differences(
+    target: Target, passes: Filter, request: Request, output: bytes, arriving: Callable[[bytes], bool] = lambda _: False
+) -> Differences:
+    """Given the output of a comparison, return what is to be done about it.
+
+    `arriving`: says of what only the remote has whether a session has just put it there, and will take it away.
+    """
     found: Dict[bytes, int] = {}
     surplus: List[bytes] = []
     for name, gone in itemized(output):
         path = name.rstrip(b"/")
         if passes.hides(path) or (gone and not (target.delete and request.delete)):
+            continue
+        if gone and arriving(path):
             continue
         if gone and request.excludes:
             surplus.append(path)
@@ -90,7 +97,9 @@ class Comparison:
             self.session = None
         return outcome
 
-    def settle(self, target: Target, passes: Filter, outcome: Outcome) -> Tuple[Differences, bool]:
+    def settle(
+        self, target: Target, passes: Filter, outcome: Outcome, arriving: Callable[[bytes], bool]
+    ) -> Tuple[Differences, bool]:
         """Given how the one under way has gone, return what it found, and if the remote has nothing beyond it.
 
         What has been requested meanwhile is still due.
@@ -98,6 +107,6 @@ class Comparison:
         request = self._running or Request()
         if self.request is self._running:
             self.request = None
-        found = differences(target, passes, request, outcome.output)
+        found = differences(target, passes, request, outcome.output, arriving)
         whole = not request.excludes and outcome.verdict == DONE
         return found, whole and target.delete and (request.delete or not _has_more(passes, outcome.output))

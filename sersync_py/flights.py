@@ -1,12 +1,12 @@
 """What is on its way to a remote, and what must wait for it: no path is in two sessions, nor is one below another.
 
 Pure. A big file, which may be under way for hours, holds up less than a batch does: what is said of the folders above
-it goes, unless it is about all that is below them.
+it goes, unless it is about all that is below them, or about what else is in the file's own folder.
 """
 
 from typing import Iterable, Set
 
-from sersync_py.changes import TREE, ancestors
+from sersync_py.changes import LISTING, TREE, ancestors
 
 __all__ = ["Flights"]
 
@@ -20,6 +20,7 @@ class Flights:
         self._above: Set[bytes] = _above(self._paths)
         files = set(big)
         self._above_big = _above(files)
+        self._beside_big = {path.rpartition(b"/")[0] for path in files}
         self._paths |= files
 
     def block(self, path: bytes, scope: int) -> bool:
@@ -27,6 +28,9 @@ class Flights:
         if not self._paths:
             return False
         if path in self._paths or path in self._above or (scope == TREE and path in self._above_big):
+            return True
+        if scope & LISTING == LISTING and path in self._beside_big:
+            # what the remote has beyond the listing goes, and it has the file under another name until it is whole
             return True
         return any(above in self._paths for above in ancestors(path))
 

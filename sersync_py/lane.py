@@ -16,7 +16,7 @@ from sersync_py.filters import Filter
 from sersync_py.flights import Flights
 from sersync_py.held import Held
 from sersync_py.loop import NEVER, Loop
-from sersync_py.outcomes import DONE, PARTIAL, Outcome, less_able
+from sersync_py.outcomes import DONE, PARTIAL, Outcome, behind_temporary, less_able
 from sersync_py.pacing import Pacing, Throttle
 from sersync_py.probe import Probe
 from sersync_py.pushes import BATCH_PATHS, Batch, Sessions, divide, sessions
@@ -24,7 +24,7 @@ from sersync_py.session import Launcher, Session
 from sersync_py.tally import LaneTally
 from sersync_py.target import CANARY_SECONDS, CONNECT_SECONDS, Target
 from sersync_py.trouble import Trouble, reached, worse
-from sersync_py.walk import FOLDER, look, look_inside
+from sersync_py.walk import FOLDER, GONE, look, look_inside
 from sersync_py.warm import Slots, Warm
 
 __all__ = ["Lane", "shown_paths"]
@@ -306,7 +306,7 @@ class Lane:
         self._note(outcome, now)
         if outcome.verdict not in (DONE, PARTIAL):
             return
-        found, whole = self._comparison.settle(self.target, self.passes, outcome)
+        found, whole = self._comparison.settle(self.target, self.passes, outcome, self._is_arriving)
         if whole:
             self._set_equal()
         self.tally.whole_tree_compared = time.time()
@@ -316,6 +316,13 @@ class Lane:
             self.mark([path], Dirt(scope, time.time()))
         self._surplus = found.surplus
         self._next_start = 0.0
+
+    def _is_arriving(self, path: bytes) -> bool:
+        """Say whether a path that only the remote has is a file on its way there, under rsync's temporary name."""
+        file = behind_temporary(path)
+        if file is None:
+            return False
+        return any(each in push.batch.taken for push in self._pushes for each in (file, *ancestors(file)))
 
     def _advance(self, push: _Push, now: float) -> None:
         """Take the outcome of a session that has ended, and start the next one of its push or settle the push."""
@@ -533,17 +540,25 @@ class Lane:
         if outcome.verdict != PARTIAL:
             return {}
         since = min((dirt.since for dirt in push.batch.taken.values()), default=time.time())
+        all_of_it = {path: Dirt(scope | _scope(push.batch, path), since) for path, scope in push.asked.items()}
         if outcome.failed is None:
-            return {path: Dirt(scope | _scope(push.batch, path), since) for path, scope in push.asked.items()}
+            return all_of_it
         result = {}
         for path in outcome.failed:
+            if self._is_no_part_of(push, path):
+                continue
             scope = self._failed_scope(push, path)
             if self.passes and self.target.delete and look(self.target.watch, path).kind != FOLDER:
                 # a folder may stand in its way that must be emptied with care
                 scope = TREE
             # what went as a file may be a folder when it goes again
             result[path] = Dirt(scope | _scope(push.batch, path), since)
-        return result
+        return result or all_of_it
+
+    def _is_no_part_of(self, push: _Push, path: bytes) -> bool:
+        """Say whether a path that an error was read to be about is not here and was not to be deleted either."""
+        scopes = [push.asked[each] for each in (path, *ancestors(path)) if each in push.asked]
+        return scopes[:1] == [CONTENT] and look(self.target.watch, path).kind == GONE
 
     def _failed_scope(self, push: _Push, path: bytes) -> int:
         """Return how far below a failed path its dirt reaches; of a folder in a tree nothing below may have gone."""

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from test_mirror import write
 
 from sersync_py import orders
-from sersync_py.changes import CONTENT, ENTRY, ROOT, TREE, Dirt, ancestors
+from sersync_py.changes import CONTENT, ENTRY, LISTING, ROOT, TREE, Dirt, ancestors
 from sersync_py.comparison import Request
 from sersync_py.filters import Filter
 from sersync_py.lane import ABREAST, MUCH_PATHS, Lane
@@ -620,3 +620,18 @@ def test_a_path_is_expected_until_it_has_arrived(rig):
     rig.mark(b"b")
     rig.end(GONE_AWAY)
     assert not lane.expects(b"b")
+
+
+def test_what_the_remote_has_too_much_in_the_folder_of_a_big_file_on_its_way_waits_until_it_is_there(rig, watch):
+    """It stands there under rsync's temporary name."""
+    with open(os.path.join(watch, b"folder/big"), "wb") as file:
+        file.truncate(BIG_BYTES)
+    rig.mark(b"folder/big")
+    rig.mark(b"folder", scope=LISTING)
+    assert rig.sent() == [[b"folder/big"]]
+    rig.mark(ROOT, scope=LISTING)
+    assert rig.sent() == [[b"folder/big"], [b""]]
+    rig.end(session=rig.sessions[1])
+    rig.end(session=rig.sessions[0])
+    rig.go(1.0)
+    assert b"folder" in rig.sent()[2]

@@ -373,10 +373,10 @@ def owed(running):
 
 
 @contextlib.contextmanager
-def tiny_disk(folder):
-    """Put a file system of 64 KiB on a folder."""
+def tiny_disk(folder, options="size=64k"):
+    """Put a file system on a folder, of 64 KiB if nothing else is said."""
     done = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", os.fsdecode(folder)],
+        ["mount", "-t", "tmpfs", "-o", options, "tmpfs", os.fsdecode(folder)],
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
     )
     if done.returncode:
@@ -404,6 +404,33 @@ def test_a_full_disk_at_the_remote_keeps_other_paths_from_nothing_and_is_made_up
         os.remove(full)
         wait_equal(source, [mirror])
         running.stop()
+
+
+def test_a_first_push_that_finds_no_room_at_the_remote_sends_all_once_there_is(source, daemon, agent):
+    """rsync's errors name the temporary files there; the files behind them are what is owed."""
+    mirror = daemon.mirrors[0]
+    for number in range(60):
+        write(source, b"folder/%d" % number)
+    with tiny_disk(mirror, "nr_inodes=20"):
+        running = agent(source, [daemon.remotes[0]], "-r", port=daemon.port, params=EXACT).start()
+        wait_for(lambda: "No space left" in running.log())
+        subprocess.run(["mount", "-o", "remount,nr_inodes=1000", os.fsdecode(mirror)], check=True)
+        wait_equal(source, [mirror])
+        running.stop()
+
+
+def test_a_comparison_leaves_alone_what_is_on_its_way_to_the_remote(source, daemon, agent):
+    """There it has a temporary name that is not here."""
+    running = agent(source, [daemon.remotes[0]], "-r", port=daemon.port, params=EXACT + " --no-z --bwlimit=16000")
+    mirror = daemon.mirrors[0]
+    started(running, source, [mirror])
+    sparse(source, b"big", 80)
+    wait_for(lambda: parts(mirror))
+    before = running.log().count("whole tree compared")
+    running.signal(signal.SIGUSR1)
+    wait_for(lambda: running.log().count("whole tree compared") > before)
+    wait_equal(source, [mirror])
+    assert " failed" not in running.log()
 
 
 # ---- ssh -------------------------------------------------------------------------------------------------------------
