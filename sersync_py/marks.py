@@ -2,6 +2,8 @@
 
 One small file a mark, replaced whole by a rename, so that a reader finds the old one or the new one. It is not synced
 to disk at every heartbeat: after a power cut an older mark costs a longer scan, and a file that was torn is noticed.
+Which folder it is about stands in a file of its own besides, which is synced and seldom changes: without that knowledge
+nothing could be deleted, for it may be another folder, such as the mount point of a disk that is missing.
 
 A mark that cannot be trusted is worse than none, since what lies before it is never looked at again. So a file is
 believed only if it is whole, says what it is the mark of, could be written by nobody else, does not lie ahead of the
@@ -45,6 +47,8 @@ class Damaged(NamedTuple):
 
     reason: str
     """One line for people."""
+    root: Optional[Root] = None
+    """The watch folder that the remote was made equal to, which is kept apart; None: that is not known either."""
 
 
 class MarkError(OSError):
@@ -68,6 +72,8 @@ class Marks:
 
     def __init__(self, folder: bytes) -> None:
         self._folder = folder
+        self._roots: Dict[str, Optional[Root]] = {}
+        """As they stand on the disk by themselves, by key."""
 
     def load(self, key: str, now: Moment) -> Union[Mark, Damaged, None]:
         """Read a mark. None: there never was one.
@@ -75,6 +81,10 @@ class Marks:
         If the clock has been set back by no more than AHEAD_NS, an accordingly earlier mark is given back: all that
         happened since then is later than that.
         """
+        found = self._load(key, now)
+        return found._replace(root=self._load_root(key)) if isinstance(found, Damaged) else found
+
+    def _load(self, key: str, now: Moment) -> Union[Mark, Damaged, None]:
         try:
             text = statefile.read(self._path(key), _MAX_BYTES)
         except FileNotFoundError:
@@ -92,6 +102,22 @@ class Marks:
             return Damaged(said("is the mark of something else"))
         return _judged(since_ns, root, saved, now)
 
+    def _load_root(self, key: str) -> Optional[Root]:
+        """Return the folder of a mark as it stands by itself; None if it does not, or cannot be believed."""
+        try:
+            fields = json.loads(statefile.read(self._path(key, b".root"), _MAX_BYTES).decode("ascii"))
+            return _root(fields["root"]) if fields["key"] == key else None
+        except (OSError, ValueError, KeyError, TypeError, RecursionError):
+            return None
+
+    def _save_root(self, key: str, root: Optional[Root]) -> None:
+        """Write the folder of a mark by itself if it is another one. Raise OSError."""
+        known = self._roots[key] if key in self._roots else self._load_root(key)
+        if root != known:
+            text = json.dumps({"key": key, "root": root}).encode("ascii") + b"\n"
+            statefile.replace(self._path(key, b".root"), text, sync=True)
+        self._roots[key] = root
+
     def save(self, key: str, mark: Mark, now: Moment) -> None:
         """Replace a mark; make the folder if there is none.
 
@@ -100,12 +126,13 @@ class Marks:
         fields = dict(now._asdict(), key=key, since_ns=mark.since_ns, root=mark.root)
         path = self._path(key)
         try:
+            self._save_root(key, mark.root)
             statefile.replace(path, json.dumps(fields, sort_keys=True).encode("ascii") + b"\n")
         except OSError as error:
             raise MarkError(error.errno, error.strerror, path) from error
 
-    def _path(self, key: str) -> bytes:
-        return os.path.join(self._folder, key.encode("ascii") + b".mark")
+    def _path(self, key: str, ending: bytes = b".mark") -> bytes:
+        return os.path.join(self._folder, key.encode("ascii") + ending)
 
 
 def _judged(since_ns: int, root: Optional[Root], saved: Moment, now: Moment) -> Mark:

@@ -52,7 +52,7 @@ class Resuming:
         missed: List[Tuple[float, Lane]] = []
         for lane in lanes:
             mark = self._marks.load(self._key(lane), clock.now())
-            root = mark.root if isinstance(mark, Mark) else None
+            root = None if mark is None else mark.root
             lane.was_equal, lane.estranged = root is not None and source.root().may_be(root), False
             if root is not None and not lane.was_equal:
                 estrange(source, lane)
@@ -62,8 +62,9 @@ class Resuming:
                 log.info("%s: never mirrored before; sending what it lacks, deleting nothing (-r deletes too)", lane)
                 source.mark_whole_tree([lane], delete=False, since=0)
             elif isinstance(mark, Damaged) or mark.reason:
-                log.warning("%s: its mark %s; comparing the whole tree", lane, mark.reason)
-                source.mark_whole_tree([lane], delete=root is not None or isinstance(mark, Damaged), since=0)
+                log.warning("%s: its mark %s; comparing the whole tree%s", lane, mark.reason,
+                            "" if root is not None else ", deleting nothing (SIGUSR1 or -r deletes too)")
+                source.mark_whole_tree([lane], delete=root is not None, since=0)
             else:
                 missed.append((mark.since_ns / 1e9, lane))
         groups = _near(missed)

@@ -19,6 +19,24 @@ MARK = Mark(NOW.wall_ns, ROOT)
 EARLIER = Mark(NOW.wall_ns - 1, ROOT)
 
 
+def test_of_a_damaged_mark_the_folder_is_still_known_unless_that_is_damaged_too(store, folder):
+    """It stands by itself, and is written again only when it is another one."""
+    damaged = spoil(store, folder, b"")
+    assert (damaged.reason, damaged.root) == ("is not a mark, or torn", MARK.root)
+    alone = file_of(folder)[:-len(b".mark")] + b".root"
+    before = os.stat(alone).st_mtime_ns, os.stat(alone).st_ino
+    Marks(folder).save(KEY, MARK, NOW)
+    assert (os.stat(alone).st_mtime_ns, os.stat(alone).st_ino) == before
+    for text in (b"", b"{}", b"[]", json.dumps({"key": "another", "root": MARK.root}).encode()):
+        spoil(store, folder, b"")
+        with open(alone, "wb") as file:
+            file.write(text)
+        assert Marks(folder).load(KEY, NOW).root is None
+    Marks(folder).save(KEY, Mark(NOW.wall_ns, None), NOW)
+    with open(file_of(folder), "wb"):
+        assert Marks(folder).load(KEY, NOW).root is None
+
+
 def later(seconds, set_back=0.0, boot=NOW.boot):
     """Return the moment so many seconds after NOW, the clock having been set back meanwhile."""
     return Moment(NOW.wall_ns + int((seconds - set_back) * SECOND), NOW.boot_ns + int(seconds * SECOND), boot)
@@ -39,7 +57,7 @@ def store(folder):
 
 
 def file_of(folder):
-    (name,) = os.listdir(folder)
+    (name,) = [name for name in os.listdir(folder) if name.endswith(b".mark")]
     return os.path.join(folder, name)
 
 
@@ -66,7 +84,7 @@ def test_a_save_replaces_and_may_go_back(store, folder):
     store.save(KEY, MARK, NOW)
     store.save(KEY, EARLIER, NOW)
     assert store.load(KEY, NOW) == EARLIER
-    assert len(os.listdir(folder)) == 1
+    assert sorted(name[-5:] for name in os.listdir(folder)) == [b".mark", b".root"]
 
 
 def test_nobody_else_may_read_it(store, folder):
@@ -87,7 +105,7 @@ def test_the_rest_of_a_save_that_was_killed_is_in_nobodys_way(store, folder, tmp
     store.save(KEY, MARK, NOW)
     assert store.load(KEY, NOW) == MARK
     assert target.read_bytes() == b"precious"
-    assert len(os.listdir(folder)) == 1
+    assert sorted(name[-5:] for name in os.listdir(folder)) == [b".mark", b".root"]
 
 
 @pytest.mark.parametrize(
@@ -204,7 +222,7 @@ def test_a_disk_that_refuses_is_said_by_type(store, folder, place, monkeypatch):
     assert isinstance(caught.value, OSError)
     assert caught.value.errno == expected
     assert Marks(folder).load(KEY, NOW) == EARLIER
-    assert len(os.listdir(folder)) == 1
+    assert sorted(name[-5:] for name in os.listdir(folder)) == [b".mark", b".root"]
 
 
 def test_keys_are_readable_and_safe_as_file_names():

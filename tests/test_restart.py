@@ -392,6 +392,27 @@ def test_a_mark_that_cannot_be_trusted_makes_the_whole_tree_be_compared(tmp_path
         place.close()
 
 
+@pytest.mark.parametrize("torn", [[".mark"], [".mark", ".root"]], ids=["the mark", "all that is known"])
+def test_a_damaged_mark_and_another_folder_in_the_place_of_the_mirrored_one_delete_nothing(tmp_path, torn):
+    """As after a power cut, from which the disk has not come back."""
+    place = Place(str(tmp_path))
+    try:
+        kept = [sorted(os.listdir(mirror)) for mirror in place.daemon.mirrors]
+        for mark in place.marks():
+            for ending in torn:
+                damage(mark[:-len(".mark")] + ending)
+        os.rename(place.source, place.source + b".away")
+        write(place.source, b"not mounted")
+        place.agent.start()
+        for mirror in place.daemon.mirrors:
+            wait_for(lambda mirror=mirror: os.path.exists(os.path.join(mirror, b"not mounted")))
+        place.agent.stop()
+        for mirror, before in zip(place.daemon.mirrors, kept):
+            assert sorted({*os.listdir(mirror)} - {b"not mounted"}) == before
+    finally:
+        place.close()
+
+
 @pytest.mark.parametrize("extra", [False, True], ids=["as empty", "with something"])
 def test_a_first_push_of_an_empty_folder_makes_equal_only_a_mirror_that_is_as_empty(source, daemon, agent, extra):
     """What goes later while the agent is down is deleted at the mirror; what the mirror had before stays."""
