@@ -105,7 +105,8 @@ class Debts:
             watch, destination = lane.target.watch, lane.target.destination()
             entries = itertools.islice(lane.owed(), MOST_OWED + 1)
             owed.extend(Owed(watch, destination, path, scope, number) for path, scope, number in entries)
-        return bounded(owed, MOST_OWED)
+        never_equal = {(lane.target.watch, lane.target.destination()) for lane in self._lanes() if not lane.was_equal}
+        return bounded(owed, MOST_OWED, never_equal)
 
     def _not_arrived(self, entries: Iterable[Owed]) -> Iterator[Owed]:
         """Yield those of some entries whose path, or a folder above it, is still to be sent."""

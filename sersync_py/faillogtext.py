@@ -8,7 +8,7 @@ never holds a command that we did not make.
 """
 
 import re
-from typing import Callable, Dict, Iterable, Iterator, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Callable, Container, Dict, Iterable, Iterator, List, NamedTuple, Optional, Sequence, Tuple
 
 from sersync_py.changes import CONTENT, ENTRY, LISTING, ROOT, TREE
 
@@ -49,11 +49,14 @@ Command = Callable[[Owed], Sequence[bytes]]
 """Gives the whole rsync argv of an entry: options, one of them last, then `./path`, destination, password file."""
 
 
-def bounded(owed: Iterable[Owed], limit: int = 5000) -> Tuple[Owed, ...]:
+def bounded(
+    owed: Iterable[Owed], limit: int = 5000, keeps: Container[Tuple[bytes, bytes]] = ()
+) -> Tuple[Owed, ...]:
     """Unite entries of the same path (all scopes, the last errno); beyond `limit` entries a remote gets the whole tree.
 
-    The limit counts entries of one watch folder at one destination. Remotes, and the paths of each, keep the order of
-    their first appearance.
+    `keeps`: (watch folder, destination) of those that never were equal, so that nothing may be deleted there for what
+    is not here. The limit counts entries of one watch folder at one destination. Remotes, and the paths of each, keep
+    the order of their first appearance.
     """
     remotes: Dict[Tuple[bytes, bytes], Dict[bytes, Owed]] = {}
     for entry in owed:
@@ -61,9 +64,10 @@ def bounded(owed: Iterable[Owed], limit: int = 5000) -> Tuple[Owed, ...]:
         known = paths.get(entry.path, entry)
         paths[entry.path] = entry._replace(scope=known.scope | entry.scope)
     united: List[Owed] = []
-    for paths in remotes.values():
+    for remote, paths in remotes.items():
         entries = list(paths.values())
-        united.extend(entries if len(entries) <= limit else [entries[-1]._replace(path=ROOT, scope=TREE)])
+        whole = entries[-1]._replace(path=ROOT, scope=CONTENT if remote in keeps else TREE)
+        united.extend(entries if len(entries) <= limit else [whole])
     return tuple(united)
 
 

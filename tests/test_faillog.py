@@ -451,6 +451,13 @@ def test_too_many_entries_of_a_remote_become_its_whole_tree():
     assert bounded([other, *many[:10], *many[:10]], 10) == (other, *many[:10])
 
 
+def test_too_many_entries_of_a_remote_that_never_was_equal_delete_nothing_there():
+    """What only the remote has was never here."""
+    many = [owed(b"%d" % number, ENTRY, number) for number in range(11)]
+    one = many[0]
+    assert bounded(many, 10, {(one.watch, one.destination)}) == (owed(ROOT, CONTENT, 10),)
+
+
 # ---- the file
 
 
