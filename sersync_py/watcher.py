@@ -11,6 +11,7 @@ import errno
 import fcntl
 import logging
 import os
+import signal
 import stat
 import struct
 from types import MappingProxyType
@@ -535,6 +536,8 @@ class Watcher:
         except OSError:
             return False
         try:
+            # who opens it meanwhile breaks the lease, which is told by SIGIO: that would end us. SIGURG does not
+            fcntl.fcntl(handle, fcntl.F_SETSIG, signal.SIGURG)
             fcntl.fcntl(handle, fcntl.F_SETLEASE, fcntl.F_RDLCK)
             fcntl.fcntl(handle, fcntl.F_SETLEASE, fcntl.F_UNLCK)
         except OSError as error:

@@ -1,7 +1,10 @@
 """What the kernel's events become: dirty paths, under the names that the folders have by now."""
 
+import contextlib
 import errno
+import fcntl
 import os
+import signal
 import subprocess
 import sys
 
@@ -213,3 +216,28 @@ def test_a_mount_that_shows_a_folder_within_itself_is_no_endless_path(tree):
         ["unshare", "-m", sys.executable, "-c", MOUNTED, os.fsdecode(tree)], timeout=20,
         cwd=os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
     assert said == b"[b'a/b/new'] 3\n"
+
+
+def test_who_opens_a_new_file_while_we_look_whether_it_is_being_written_does_not_end_us(tree, monkeypatch):
+    """It breaks the lease that the look takes, of which the kernel tells by a signal."""
+    heard = []
+    before = signal.signal(signal.SIGIO, lambda *_: heard.append("SIGIO"))
+    file, really = os.path.join(tree, b"lock"), fcntl.fcntl
+    open(file, "wb").close()
+
+    def opened_in_between(handle, command, argument=0):
+        result = really(handle, command, argument)
+        if (command, argument) == (fcntl.F_SETLEASE, fcntl.F_RDLCK):
+            with contextlib.suppress(BlockingIOError):
+                os.close(os.open(file, os.O_WRONLY | os.O_NONBLOCK))
+        return result
+
+    watcher = Watcher(tree, Inotify(), Filter())
+    monkeypatch.setattr(fcntl, "fcntl", opened_in_between)
+    try:
+        watcher._is_being_written(b"lock")
+    finally:
+        monkeypatch.undo()
+        signal.signal(signal.SIGIO, before)
+        watcher.close()
+    assert heard == []
