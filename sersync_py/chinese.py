@@ -57,6 +57,7 @@ CHINESE: Dict[str, str] = {
     "a port from 1 to 65535": "1 到 65535 之间的端口号",
     "a number of seconds, 1 or more": "秒数，至少为 1",
     "a number of minutes, 1 or more": "分钟数，至少为 1",
+    "{option} is left out: nothing is deleted but what was deleted here": "忽略 {option}：只删除源端已删除的内容",
     "rsync options, quoted as in a shell": "rsync 的选项，引号写法与 shell 相同",
     "the user of the rsync module": "rsync 模块的用户名",
     "a password file that others cannot access": "其他用户无权访问的密码文件",
@@ -88,8 +89,8 @@ CHINESE: Dict[str, str] = {
     "a localpath, and in it a {tag} with {attributes}": "localpath，其中有带 {attributes} 的 {tag}",
     "a command, quoted as in a shell": "要执行的命令，引号写法与 shell 相同",
     "command {name} is not there or may not be run; calls will fail": "命令 {name} 不存在或不可执行，调用会失败",
-    "{attribute}= holds what only a shell understands, and no shell is used: {value}; put it into a script":
-        "{attribute}= 中有只有 shell 才懂的写法，而这里不经过 shell：{value}；请写进脚本里",
+    "{attribute}= holds what only a shell understands, and no shell is used; put it into a script":
+        "{attribute}= 中有只有 shell 才懂的写法，而这里不经过 shell；请写进脚本里",
     "filter is started and has no include; the plugin is never called":
         "filter 已启用却没有 include，插件永远不会被调用",
     "a host, or http://host/path (https: curl by the plugin command)":

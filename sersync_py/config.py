@@ -355,16 +355,23 @@ def _started_number(
     return reader.number(element, attribute, most, expected)
 
 
+_LEFT_OUT = frozenset(["--delete-excluded", "--remove-source-files", "--remove-sent-files"])
+"""Options that delete at the remote what an exclude protects, be it one of our own orders', or at the source."""
+
+
 def _params(reader: Reader, element: Optional[etree._Element]) -> Tuple[str, ...]:
     value = reader.text(element, "params")
     if element is None or value is None:
         return Rsync().params
     try:
-        return tuple(shlex.split(value))
+        words = tuple(shlex.split(value))
     except ValueError as error:
         found = because(has(element, "params", value), str(error).lower())
         reader.fault(element, found, said("rsync options, quoted as in a shell"))
         return ()
+    for word in _LEFT_OUT.intersection(words):
+        reader.warn(element, said("{option} is left out: nothing is deleted but what was deleted here", option=word))
+    return tuple(word for word in words if word not in _LEFT_OUT)
 
 
 def _auth(

@@ -356,6 +356,8 @@ def test_unknown_elements_and_attributes_are_named_with_their_line_and_do_no_har
         ('<crontab start="true"/><crontab start="false"/>', "", "a second crontab is ignored; the first counts"),
         ("", "<sersync/>", "a second sersync: its localpaths count"),
         ("", '<filter start="true"><exclude/></filter>', "exclude without expression= is ignored"),
+        ('<rsync><commonParams params="-artuz --delete-excluded"/></rsync>', "", "--delete-excluded is left out"),
+        ('<rsync><commonParams params="-a --remove-source-files"/></rsync>', "", "--remove-source-files is left out"),
         ('<failLog path=" "/>', "", "failLog has an empty path=; /tmp/rsync_fail_log.sh is used"),
     ],
 )
@@ -777,7 +779,10 @@ def edited(data, changes):
     return data
 
 
-@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+UNHURRIED = [HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+
+
+@settings(max_examples=400, deadline=None, suppress_health_check=UNHURRIED)
 @given(changes=edits(), start=st.sampled_from(OPENINGS))
 def test_whatever_happens_to_a_files_bytes_the_result_is_a_config_or_a_config_error(disk, changes, start):
     with open(SAMPLE, "rb") as stream:
@@ -796,7 +801,7 @@ def test_whatever_happens_to_a_files_bytes_the_result_is_a_config_or_a_config_er
         str(error).encode("utf-8")
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@settings(max_examples=300, deadline=None, suppress_health_check=UNHURRIED)
 @given(
     data=st.binary(max_size=200), head=st.sampled_from([b"", b"<", b"\xff\xfe", b"<?xml version='1.0'?>", b"<head>"])
 )
