@@ -13,7 +13,7 @@ from lxml import etree
 
 from sersync_py.elements import Reader, because, has
 from sersync_py.language import said
-from sersync_py.legible import shown, shown_path
+from sersync_py.legible import shown_path
 from sersync_py.settings import Command, Http, Plugin, RefreshCdn, Socket
 
 __all__ = ["ELEMENTS", "NAMES", "own_localpaths", "plugin", "started"]
@@ -109,8 +109,8 @@ def _words(reader: Reader, param: etree._Element, attribute: str) -> Optional[Tu
         return None
     if _needs_shell(value):
         reader.warn(param, said(
-            "{attribute}= holds what only a shell understands, and no shell is used: {value}; put it into a script",
-            attribute=attribute, value=shown(value),
+            "{attribute}= holds what only a shell understands, and no shell is used; put it into a script",
+            attribute=attribute,
         ))
     return words
 
