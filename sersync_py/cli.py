@@ -153,6 +153,7 @@ def _fail(text: str, code: int) -> int:
 
 def main(argv: Optional[List[str]] = None) -> int:
     """Run the command line; return the exit code."""
+    _open_standard_streams()
     try:
         return _main(argv)
     except KeyboardInterrupt:
@@ -161,6 +162,18 @@ def main(argv: Optional[List[str]] = None) -> int:
         # who read what we said has gone; Python shall not try to flush it at exit
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 128 + signal.SIGPIPE
+
+
+def _open_standard_streams() -> None:
+    """Give a process that was started with some of them closed (`>&-` in a boot script) streams that lead nowhere."""
+    handle = os.open(os.devnull, os.O_RDWR)
+    while handle <= 2:
+        # the lowest number that is free is given out, until none of the first three is
+        handle = os.open(os.devnull, os.O_RDWR)
+    os.close(handle)
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115 - it stays open
 
 
 def _main(argv: Optional[List[str]]) -> int:

@@ -335,3 +335,14 @@ def test_no_escape_codes_are_written_where_there_is_no_terminal(source, daemon, 
     assert all(re.match(r"\d{4}-\d\d-\d\d [\d:,]+ [A-Z]+ +\S", line) for line in running.output().splitlines())
     assert "\x1b" not in running.output()
     assert "\r" not in running.output()
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-", "<&- >&- 2>&-"])
+def test_it_works_with_closed_streams_as_a_boot_script_may_give_it(config, closed):
+    """Nothing is said where nobody can hear it; a fault is still a fault."""
+    command = f"exec {sys.executable} -m sersync_py --check -o $0 {closed}"
+    for file, code in ((config, 1), ("/no/such", 2)):
+        done = subprocess.run(["sh", "-c", command, file], env=environment(), stdout=subprocess.PIPE,
+                              stderr=subprocess.PIPE, timeout=60, cwd="/", check=False)
+        assert done.returncode == code
+        assert b"Traceback" not in done.stdout + done.stderr
