@@ -86,20 +86,18 @@ def walk(watch: bytes, start: bytes, excludes: Callable[[bytes, bool], bool]) ->
     while folders:
         folder = folders.pop()
         try:
-            entries = os.scandir(watch + b"/" + folder)
+            with os.scandir(watch + b"/" + folder) as entries:
+                for entry in entries:
+                    path = join(folder, entry.name)
+                    is_folder = entry.is_dir(follow_symlinks=False)
+                    if excludes(path, is_folder):
+                        continue
+                    if is_folder:
+                        folders.append(path)
+                    yield path, ENTRY
         except (FileNotFoundError, NotADirectoryError):
             continue
         except OSError as error:
             log.warning("cannot read folder, its content is not sent: %s", error)
-            continue
-        with entries:
-            for entry in entries:
-                path = join(folder, entry.name)
-                is_folder = entry.is_dir(follow_symlinks=False)
-                if excludes(path, is_folder):
-                    continue
-                if is_folder:
-                    folders.append(path)
-                yield path, ENTRY
 
 
