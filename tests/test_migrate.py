@@ -338,10 +338,46 @@ def systemd(machine):
     return SimpleNamespace(told=told, install=install)
 
 
+def test_a_watch_folder_that_is_empty_is_not_compared_for_that_would_empty_the_mirrors(
+        machine, systemd, source, daemon):
+    """Its disk may not be mounted; what is to be done once it is, is said."""
+    one = machine.configure(source, daemon, "pictures.xml")
+    pid = machine.sersync2("-d", "-r", "-o", str(one))
+    code, text = machine.migrate("--pid", pid, "--yes")
+    assert code == 0, text
+    assert not [line for line in systemd.told() if "USR1" in line]
+    assert f"{os.fsdecode(source)} is empty or not there" in text
+
+
+def test_a_boot_script_is_still_one_when_the_only_command_of_an_if_is_taken_out():
+    """A comment alone there is a fault of syntax, and nothing after it would run."""
+    lines = [b"if true; then", b"    /opt/sersync2 -d -r", b"fi", b"echo after"]
+    text = b"\n".join(script.commented(line) if b"sersync2" in line else line for line in lines)
+    done = subprocess.run(["sh", "-c", text], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
+    assert done.stdout == b"after\n"
+    assert script.commented(b"* * * * * root x") == b"#migrate-from-sersync2# * * * * * root x"
+
+
+def test_a_process_of_that_name_with_other_options_is_left_alone_if_the_config_is_given(machine, source, daemon):
+    """It is no sersync2, and its options tell nothing."""
+    machine.configure(source, daemon)
+    stranger = subprocess.Popen(["sersync2", "-c", "sleep 60; :", "-x"], executable="/bin/sh", start_new_session=True)
+    try:
+        wait_for(lambda: list(script.words_of(stranger.pid))[:1] == [b"sersync2"])
+        code, text = machine.migrate("-o", machine.old / "confxml.xml", "--dry-run")
+        assert code == 0, text
+        assert "is left alone" in text
+        assert stranger.poll() is None
+    finally:
+        os.killpg(stranger.pid, signal.SIGKILL)
+        stranger.wait()
+
+
 def test_with_systemd_each_config_becomes_a_service_that_is_up_before_sersync2_is_stopped(
         machine, systemd, source, daemon):
     """Of one config the plain service, of several one each; a unit of sersync2 is disabled, and enabled by --undo."""
-    one, two = (machine.configure(source, daemon, name) for name in ("pictures.xml", "web.xml"))
+    with open(os.path.join(source, b"content"), "wb"):
+        one, two = (machine.configure(source, daemon, name) for name in ("pictures.xml", "web.xml"))
     first, second = machine.sersync2("-d", "-r", "-o", str(one)), machine.sersync2("-d", "-n", "3", "-o", str(two))
     code, text = machine.migrate("--pid", first, "--pid", second, "--yes")
     assert code == 0, text
