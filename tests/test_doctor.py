@@ -740,7 +740,8 @@ def test_a_running_agent_is_named_and_not_disturbed(source, daemon, agent):
     assert f"kill -HUP {running.pid}" in out
     assert running.running()
     running.kill()
-    (lock,) = [os.path.join(running.state_dir, name) for name in os.listdir(running.state_dir) if name.endswith(".lock")]
+    (name,) = [name for name in os.listdir(running.state_dir) if name.endswith(".lock")]
+    lock = os.path.join(running.state_dir, name)
     assert doctor._holder(lock) is None
     with open(lock, "w") as file:
         file.write(str(os.getpid()))
