@@ -130,7 +130,8 @@ def _failed_paths(
     for line in stderr.split(b"\n"):
         if _HARMLESS.match(line) or _NOT_A_REASON.match(line):
             continue
-        about = _all_about(list(_candidates(line, watch, within)), known, parents)
+        # a line may name two, and below a tree any reading of it looks like a path there: one too many does no harm
+        about = {path for path in _candidates(line, watch, within) if _about(path, known, parents)}
         if not about:
             return None
         failed |= about
@@ -161,16 +162,6 @@ def behind_temporary(path: bytes) -> Optional[bytes]:
     """Return the path of the file that rsync receives under this temporary name; None: it is no such name."""
     hidden = _TEMPORARY.match(path)
     return hidden and (hidden.group(1) + b"/" if hidden.group(1) else b"") + hidden.group(2)
-
-
-def _all_about(candidates: List[bytes], known: Mapping[bytes, int], parents: Set[bytes]) -> Set[bytes]:
-    """Return which of the paths that a line may be about have failed.
-
-    What was asked for by its name is sure. Of what was asked for by a folder above it every reading counts, that of a
-    temporary name as the file behind it too: to send one too many does no harm.
-    """
-    sure = next((path for path in candidates if path in known or path in parents), None)
-    return {sure} if sure is not None else {path for path in candidates if _about(path, known, parents)}
 
 
 def _about(path: bytes, known: Mapping[bytes, int], parents: Set[bytes]) -> bool:

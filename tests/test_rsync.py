@@ -458,6 +458,7 @@ def test_a_purge_leaves_a_folder_that_holds_something_else(tmp_path):
 def test_what_fails_below_a_tree_is_found_whatever_else_its_line_may_be_about(line, failed):
     """The file behind a temporary name, and each path of a line that names two."""
     assert failed in judge(23, line + b"\n" + LAST, {b"": TREE}, b"/data").failed
+    assert failed in judge(23, line + b"\n" + LAST, {b"d": TREE, b"target": ENTRY}, b"/data").failed
 
 
 def test_more_errors_than_are_kept_may_be_about_anything_that_was_asked(source, monkeypatch):
