@@ -135,7 +135,8 @@ def _failed_paths(
         if not about:
             return None
         failed |= about
-        failed.update(path for path in known if any(path.startswith(each + b"/") for each in about))
+        for folder in about & parents:
+            failed.update(path for path in known if path.startswith(folder + b"/"))
     if _SKIPPED in stderr + output and (not failed or _NOT_A_FOLDER.search(stderr)):
         folders = [path for path, scope in known.items() if scope & LISTING == LISTING]
         return frozenset([*failed, *folders]) if folders else None
