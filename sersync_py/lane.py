@@ -17,7 +17,7 @@ from sersync_py.flights import Flights
 from sersync_py.held import Held
 from sersync_py.loop import NEVER, Loop
 from sersync_py.outcomes import DONE, PARTIAL, Outcome, behind_temporary, less_able
-from sersync_py.pacing import Pacing, Throttle
+from sersync_py.pacing import Pacing, Throttle, first_pause
 from sersync_py.probe import Probe
 from sersync_py.pushes import BATCH_PATHS, Batch, Sessions, divide, sessions
 from sersync_py.session import Launcher, Session
@@ -83,7 +83,7 @@ class Lane:
         self._held = Held()
         self._moved: Dict[bytes, bytes] = {}
         """Folders that were renamed, new path -> old path, and whose push has not begun."""
-        self._pacing = Pacing()
+        self._pacing = Pacing(first_pause(target.watch + b"\0" + target.destination()))
         self._throttle = Throttle()
         self._trouble: Optional[Trouble] = None
         self._comparison = Comparison(loop, launch)

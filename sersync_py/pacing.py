@@ -3,15 +3,26 @@
 Pure: the time comes in as an argument.
 """
 
+import zlib
 from typing import Dict, Iterable
 
 from sersync_py.changes import ancestors
 
-__all__ = ["Pacing", "Throttle", "Turns"]
+__all__ = ["Pacing", "Throttle", "Turns", "first_pause"]
 
 FIRST_PAUSE = 0.1
+"""At least; a lane's own lies between this and twice as much."""
 LONGEST_PAUSE = 1.0
 """Seconds between two pushes of a path that never rests: at most 13 sessions in 10 s, and the last one within 1 s."""
+
+
+def first_pause(lane: bytes) -> float:
+    """Return the first pause (seconds) of a lane, given what names it.
+
+    Two hosts that mirror each other, and have sent each other what the other had, would for ever go on exchanging it if
+    both waited for equally long.
+    """
+    return FIRST_PAUSE * (1 + zlib.crc32(lane) / 2**32)
 
 
 class _Pushed:
@@ -26,7 +37,9 @@ class _Pushed:
 class Pacing:
     """Remembers the paths that were pushed in the last seconds."""
 
-    def __init__(self) -> None:
+    def __init__(self, first: float = FIRST_PAUSE) -> None:
+        """`first`: the seconds between the first two pushes of a path."""
+        self._first = first
         self._recent: Dict[bytes, _Pushed] = {}
         self._trees: Dict[bytes, float] = {}
         """Folders that were pushed with all below them, and when (wall clock) that was over."""
@@ -41,9 +54,9 @@ class Pacing:
         """Note that these paths are being pushed, the trees with all below them. `now`: monotonic seconds."""
         self._sweep(now)
         self._trees.update((path, float("inf")) for path in trees)
-        by_pause = {FIRST_PAUSE: _Pushed(now, FIRST_PAUSE)}
+        by_pause = {self._first: _Pushed(now, self._first)}
         for path in paths:
-            known, pause = self._recent.get(path), FIRST_PAUSE
+            known, pause = self._recent.get(path), self._first
             if known is not None and now - known.start <= 2 * known.pause:
                 pause = min(2 * known.pause, LONGEST_PAUSE)
             if pause not in by_pause:

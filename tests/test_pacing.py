@@ -2,7 +2,7 @@
 
 import pytest
 
-from sersync_py.pacing import Pacing, Throttle, Turns
+from sersync_py.pacing import FIRST_PAUSE, Pacing, Throttle, Turns, first_pause
 
 
 def pushes(writes, session=0.005):
@@ -60,6 +60,27 @@ def test_paths_do_not_slow_each_other_down():
         pacing.started([b"hot"], number * 0.1)
     assert pacing.due(b"calm", 2.0) == 2.0
     assert pacing.due(b"hot", 2.0) > 2.5
+
+
+def test_two_hosts_that_mirror_each_other_do_not_go_on_exchanging_what_each_has():
+    """Each sends what it has; if both do so at a time they have changed places, and both have something to send."""
+    pairs = [(b"/a\0%d::b" % number, b"/b\0%d::a" % number) for number in range(200)]
+    lasting = 0
+    for names in pairs:
+        has, hosts = ["mine", "yours"], [Pacing(first_pause(name)) for name in names]
+        starts, rounds = [0.0, 0.003], 0
+        while has[0] != has[1] and rounds < 20:
+            rounds += 1
+            for host, start in zip(hosts, starts):
+                host.started([b"path"], start)
+            starts = [host.due(b"path", start) for host, start in zip(hosts, starts)]
+            if abs(starts[0] - starts[1]) < 0.01:
+                has.reverse()
+            else:
+                has[starts.index(max(starts))] = has[starts.index(min(starts))]
+        lasting = max(lasting, rounds)
+    assert lasting <= 4
+    assert all(FIRST_PAUSE <= first_pause(name) < 2 * FIRST_PAUSE for pair in pairs for name in pair)
 
 
 def test_what_rests_is_forgotten():

@@ -304,7 +304,7 @@ def test_the_example_of_the_table_is_one():
     ("these are tried again after {:g} s, doubling to {:g} s", (held.FIRST_RETRY, held.LONGEST_RETRY)),
     ("silent for {:g} s has its host asked", (probe.QUIET_SECONDS,)),
     ("if nothing answers within {} s the session", (CANARY_SECONDS,)),
-    ("again after {:g} s, then ever more seldom down to once a second", (pacing.FIRST_PAUSE,)),
+    ("again after {:g} to {:g} s, then ever more seldom", (pacing.FIRST_PAUSE, 2 * pacing.FIRST_PAUSE)),
     ("let sessions end for at most {:.0f} s", (agent.DRAIN_SECONDS,)),
     ("saved every {} s", (agent.HEARTBEAT_SECONDS,)),
     ("more than {:,} entries of a remote become one", (debts.MOST_OWED,)),
