@@ -85,6 +85,10 @@ class Seen(NamedTuple):
 class _Binding(pyinotify._CtypesLibcINotifyWrapper):  # type: ignore[misc]
     """pyinotify's binding, with paths as bytes: its own takes str and encodes strictly."""
 
+    def init(self) -> bool:
+        """Find the C library, once: it is looked for by starting programs, which must not be while files run out."""
+        return self._libc is not None or bool(super().init())
+
     def add_bytes(self, handle: int, path: bytes, mask: int) -> int:
         """Add a watch; return its descriptor, or -1 with the reason in `get_errno()`."""
         return int(self._libc.inotify_add_watch(handle, path, mask))

@@ -162,8 +162,8 @@ def test_a_running_sersync2_is_found_by_its_name_and_sersync_py_is_not(machine, 
     machine.configure(source, daemon)
     running = agent(source, daemon).start()
     pid = machine.sersync2("-d", "-r", "-o", "confxml.xml")
-    found = script.running()
-    assert pid in [process.pid for process in found]
+    # the stand-in may be in the midst of becoming another program
+    found = wait_for(lambda: [each for each in [script.running()] if pid in [process.pid for process in each]])[0]
     assert running.pid not in [process.pid for process in found]
 
 
