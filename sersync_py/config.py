@@ -369,7 +369,7 @@ def _params(reader: Reader, element: Optional[etree._Element]) -> Tuple[str, ...
         found = because(has(element, "params", value), str(error).lower())
         reader.fault(element, found, said("rsync options, quoted as in a shell"))
         return ()
-    for word in _LEFT_OUT.intersection(words):
+    for word in sorted(_LEFT_OUT.intersection(words)):
         reader.warn(element, said("{option} is left out: nothing is deleted but what was deleted here", option=word))
     return tuple(word for word in words if word not in _LEFT_OUT)
 

@@ -553,7 +553,7 @@ class Lane:
                 scope = TREE
             # what went as a file may be a folder when it goes again
             result[path] = Dirt(scope | _scope(push.batch, path), since)
-        return result or all_of_it
+        return result if result or not outcome.failed else all_of_it
 
     def _is_no_part_of(self, push: _Push, path: bytes) -> bool:
         """Say whether a path that an error was read to be about is not here and was not to be deleted either."""

@@ -14,6 +14,7 @@ __all__ = [
     "Outcome",
     "PARTIAL",
     "UNSTARTED",
+    "behind_temporary",
     "bytes_sent",
     "files_sent",
     "forgiven",

@@ -333,6 +333,22 @@ def test_a_lane_among_many_waits_for_its_turn_and_then_takes_all_there_is(rig, w
     assert many_more[-1] < rig.slots.turns.take(rig.now) < many_more[-1] + 2 * rig.slots.turns.pause
 
 
+def test_a_session_whose_errors_were_all_harmless_leaves_nothing_to_be_sent_again(rig):
+    """Something vanished on the way, say."""
+    rig.mark(b"a", b"b")
+    rig.end(Outcome(PARTIAL, 23, failed=frozenset()))
+    assert rig.lane.in_step()
+
+
+def test_an_error_that_is_read_to_be_about_nothing_that_is_here_makes_all_go_again(rig):
+    """Nothing was to be deleted, so what is not here cannot be what failed."""
+    rig.mark(ROOT, scope=CONTENT)
+    rig.end(Outcome(PARTIAL, 23, failed=frozenset([b"in m"])))
+    assert not rig.lane.in_step()
+    rig.go(1.0)
+    assert rig.sent() == [[b""], [b""]]
+
+
 def test_what_is_above_or_below_something_under_way_waits_for_it(rig, watch):
     """A folder's deletion must not meet a file on its way into it."""
     names = many(2 * MUCH_PATHS)
