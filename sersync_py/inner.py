@@ -17,6 +17,7 @@ from typing import Callable, Container, Dict, FrozenSet, List, Mapping, NamedTup
 from sersync_py import statefile
 from sersync_py.changes import ancestors
 from sersync_py.guard import Root, find, is_empty
+from sersync_py.loop import WRITE, Loop
 from sersync_py.marks import key_for
 from sersync_py.mounts import lines_about, mounts_below, mounts_in
 
@@ -48,6 +49,8 @@ class Inner(NamedTuple):
 
     0: it has never arrived as a whole, so the remotes may have what was never in it.
     """
+    lacking: bool = False
+    """True: a push was under way when it was unmounted, may have taken it for empty and deleted what it holds."""
 
 
 class View:
@@ -157,9 +160,8 @@ class InnerMounts:
             if not self._is_first:
                 self._date_back(path, moment)
             self.missing.pop(path, None)
-            since = self.known[path].since
-            self._note(path, Inner(root, since))
-            if since is not None:
+            self._note(path, self.known[path]._replace(root=root))
+            if self.known[path].since is not None:
                 found.back[path] = is_sure
 
     def _date_back(self, path: bytes, since: float) -> None:
@@ -175,11 +177,16 @@ class InnerMounts:
         for path in self.missing:
             self._date_back(path, max(since, _EVER))
 
+    def suspect(self, path: bytes) -> None:
+        """A push may have met the place while nothing was mounted there: any remote may lack what is in it."""
+        if path in self.known:
+            self._note(path, self.known[path]._replace(lacking=True))
+
     def settle(self) -> None:
         """All that was found in those that are there has arrived."""
         for path, known in self.known.items():
             if known.since is not None and path not in self.missing:
-                self._note(path, known._replace(since=None))
+                self._note(path, Inner(known.root))
 
     def forget_missing(self) -> List[bytes]:
         """Take what is there now for what is meant to be; return the places that were missing."""
@@ -199,9 +206,11 @@ class InnerMounts:
 class MountTable:
     """The kernel's table of mounts."""
 
-    def __init__(self) -> None:
-        self._handle = -1
+    def __init__(self, loop: Loop) -> None:
+        """`loop`: its wait ends when the table changes, from the first question on."""
+        self._loop, self._handle = loop, -1
         self._poll = select.poll()
+        self._stirred = False
 
     def changed(self) -> bool:
         """Say whether it may have changed since this was asked last."""
@@ -211,12 +220,19 @@ class MountTable:
             except OSError:
                 return True
             self._poll.register(self._handle, select.POLLPRI)
+            # it can always be read and never be written; a change is told as an error, and that but once
+            self._loop.watch(self._handle, WRITE, self._stir)
             return True
-        return bool(self._poll.poll(0))
+        stirred, self._stirred = self._stirred, False
+        return bool(self._poll.poll(0)) or stirred
+
+    def _stir(self) -> None:
+        self._stirred = True
 
     def close(self) -> None:
         """Give the handle back, until it is asked again."""
         if self._handle >= 0:
+            self._loop.forget(self._handle)
             self._poll.unregister(self._handle)
             os.close(self._handle)
             self._handle = -1
@@ -243,15 +259,15 @@ def load(path: bytes) -> Dict[bytes, Inner]:
     except FileNotFoundError:
         return {}
     try:
-        return {_bytes(place): Inner(Root(*map(int, root)), None if since is None else float(since))
-                for place, root, since in json.loads(text.decode("ascii"))}
+        return {_bytes(place): Inner(Root(*map(int, root)), None if since is None else float(since), bool(lacking))
+                for place, root, since, lacking in json.loads(text.decode("ascii"))}
     except (TypeError, RecursionError) as error:
         raise ValueError(str(error)) from error
 
 
 def save(path: bytes, known: Mapping[bytes, Inner]) -> None:
     """Remember what is known, also if the power goes. Raise OSError."""
-    fields = [[place.decode("utf-8", "surrogateescape"), inner.root, inner.since] for place, inner in known.items()]
+    fields = [[place.decode("utf-8", "surrogateescape"), *inner] for place, inner in known.items()]
     statefile.replace(path, json.dumps(fields).encode("ascii") + b"\n", sync=True)
 
 

@@ -150,6 +150,14 @@ class Lane:
                     push.session.cut("a file system was unmounted")
         return min((dirt.since for _, dirt in concerned), default=NEVER)
 
+    def is_sending(self, path: bytes) -> bool:
+        """Say whether a push in flight is about a folder, or about anything in it."""
+        inside = path + b"/"
+        return any(
+            asked == path or asked.startswith(inside) or (scope & CONTENT == CONTENT and asked in ancestors(path))
+            for push in self._pushes for asked, scope in push.asked.items()
+        )
+
     def moved(self, old: bytes, new: bytes) -> None:
         """Note that a folder was renamed. Both paths are marked besides; this only spares the remote the transfer."""
         if len(self._moved) < _MOST_MOVED:

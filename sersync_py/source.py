@@ -81,7 +81,7 @@ class Source:
         self._emptied = Emptied()
         self._empty_is_meant = False
         self.mounts = InnerMounts({path: known for path, known in mounts.items() if not passes.hides(path)})
-        self._mount_table = MountTable()
+        self._mount_table = MountTable(loop)
         self._unmounted: FrozenSet[bytes] = frozenset()
         """What has been unmounted since the last look at the mounts, be it back or not."""
         self._back: Dict[bytes, bool] = {}
@@ -453,9 +453,13 @@ class Source:
             replaced = frozenset()
         since = min([self._seen_until - _MOMENT, *(self.unseen_since(lane) for lane in self.lanes)])
         unmounted, self._unmounted = self._unmounted, frozenset()
-        found = self.mounts.look(mounted, view, since, unmounted | replaced)
+        missing, away = frozenset(self.mounts.missing), unmounted | replaced
+        found = self.mounts.look(mounted, view, since, away)
         if not any(found):
             return
+        for path in (*found.lost, *(path for path in found.back if path in away and path not in missing)):
+            if any(lane.is_sending(path) for lane in self.lanes):
+                self.mounts.suspect(path)
         self._leave_out(found.lost)
         for path in (*found.back, *found.new):
             self._watcher.cover(path)
@@ -520,11 +524,11 @@ class Source:
 
     def _look_for_changes_in_mounts(self) -> None:
         for path, sure in self._back.items():
-            since = self.mounts.known[path].since
-            if since:
-                changes = self._changes_since(since, path)
-                self._scans.append(_Scan(changes, since, tuple(self.lanes), careful=not sure, start=path))
-            else:
+            known = self.mounts.known[path]
+            if known.since:
+                changes = self._changes_since(known.since, path)
+                self._scans.append(_Scan(changes, known.since, tuple(self.lanes), careful=not sure, start=path))
+            if not known.since or known.lacking:
                 self._mark([path], CONTENT, self._seen_until, self.lanes)
                 self.on_changed([path], CONTENT)
         self._back = {}

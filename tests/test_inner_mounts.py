@@ -5,6 +5,7 @@ import os
 import shutil
 import signal
 import subprocess
+import time
 
 import pytest
 from rig import wait_equal, wait_for
@@ -16,6 +17,7 @@ from sersync_py.config import load
 from sersync_py.filters import Filter
 from sersync_py.guard import Root, find
 from sersync_py.inner import ANOTHER, EMPTY, NOT_MOUNTED, Inner, InnerMounts
+from sersync_py.loop import Loop
 from sersync_py.pushes import Batch, sessions
 from sersync_py.settings import Remote, Rsync
 from sersync_py.target import Target
@@ -26,6 +28,13 @@ HOSTILE = [b"new\nline", b" blank ", b"\xff\xfe", b"st*r", b"a[1]", b"what?", b"
            b"tab\there", b"\\040"]
 MISSING = "is not mounted; nothing at or below it is sent or deleted until it is back (if it is meant: SIGUSR1)"
 USR1_IS_CRONTAB = "sersync_py.agent.Agent._on_whole_tree = sersync_py.agent.Agent._on_crontab\n"
+UNCUT = "sersync_py.session.Session.cut = lambda session, why: None\n"
+EXACTLY = """
+import functools, sersync_py.scan
+sersync_py.source._MOMENT = 0.0
+sersync_py.source.scan = functools.partial(sersync_py.scan.scan, margin_ns=0)
+"""
+"""What changed before the agent was stopped is old then, if only by a moment."""
 TELLS_APART = hasattr(os.statvfs("/"), "f_fsid")
 """False: Python 3.6, which cannot tell one file system from another."""
 
@@ -274,6 +283,32 @@ def test_a_change_that_is_on_its_way_when_a_disk_is_unmounted_is_no_deletion(
     wait_equal(source, mirror)
 
 
+@pytest.mark.parametrize("restarts", [False, True])
+def test_what_a_push_took_for_deleted_in_the_moment_of_an_unmount_arrives_when_the_disk_is_back(
+    agent_on, source, daemon, mirror, disk1, disk, mounted, restarts
+):
+    """Old files as well, though the mirror has lost them: the push was not cut off in time."""
+    running = agent_on()
+    running.stop()
+    shutil.rmtree(os.path.join(disk1, b"old", b"deeper", b"still"))
+    write(disk1, b"new")
+    daemon.freeze()
+    running.prelude = QUICK + UNCUT + EXACTLY
+    running.start()
+    wait_for(lambda: len(running.processes()) > 1)
+    unmount(disk1, "--lazy")
+    says(running, "disk1 " + MISSING)
+    daemon.thaw()
+    wait_for(lambda: not os.path.exists(os.path.join(mirror, b"disk1/old/0.txt")))
+    running.prelude = QUICK + EXACTLY
+    if restarts:
+        running.stop()
+    mounted(disk1, "-o", "loop", disk)
+    if restarts:
+        running.start()
+    wait_equal(source, mirror)
+
+
 def test_a_comparison_that_is_on_its_way_when_a_disk_is_unmounted_empties_no_mirror(
     agent_on, source, daemon, mirror, disk1
 ):
@@ -489,6 +524,8 @@ def test_a_bind_mount_takes_no_watch_from_the_folder_that_it_shows(agent_on, sou
     in_step(running)
     running.stop()
     running.start(watching=4)
+    # a push that meets what is just being unmounted finds it empty
+    in_step(running)
     for folder in shown:
         unmount(folder)
     wait_for(lambda: missed(running, " bind") == 4)
@@ -584,6 +621,18 @@ def test_from_when_on_changes_are_unknown_goes_back_and_never_forth_until_all_ha
     assert mounts.known == {b"d": Inner(SURE, 12.0)}
 
 
+def test_that_a_push_may_have_met_a_place_while_it_was_empty_is_known_until_all_has_arrived():
+    mounts, there = InnerMounts({b"d": Inner(SURE)}), Seen({b"d": SURE})
+    assert mounts.look({}, there, 5.0).lost == [b"d"]
+    mounts.suspect(b"d")
+    mounts.suspect(b"forgotten by now")
+    mounts.settle()
+    assert mounts.look({b"d": "ext4"}, there, 9.0).back == {b"d": True}
+    assert mounts.known == {b"d": Inner(SURE, 5.0, True)}
+    mounts.settle()
+    assert mounts.known == {b"d": Inner(SURE)}
+
+
 def test_what_has_never_arrived_as_a_whole_is_told_from_what_has_been_away_for_ever():
     """Only of the latter the remotes have nothing that was never there."""
     mounts, there = InnerMounts({b"old": Inner(SURE)}), Seen({b"old": SURE, b"new": SURE})
@@ -640,10 +689,12 @@ def test_thousands_of_missing_mounts_are_looked_at_and_left_out_quickly(tmp_path
 def test_what_is_remembered_is_what_was_saved(tmp_path):
     file = os.fsencode(str(tmp_path / "state" / "mounts"))
     assert inner.load(file) == {}
-    known = {name: Inner(Root(8, 2, number), None if number % 2 else number / 3) for number, name in enumerate(HOSTILE)}
+    known = {name: Inner(Root(8, 2, number), None if number % 2 else number / 3, number % 3 == 1)
+             for number, name in enumerate(HOSTILE)}
     inner.save(file, known)
     assert inner.load(file) == known
-    for text in (b"", b"{", b"[1]", b'[["a", [1, 2], {}]]', b'[[1, [1, 2], null]]', b'[["a", [1], null]]', b"\xff"):
+    for text in (b"", b"{", b"[1]", b'[["a", [1, 2], {}, false]]', b'[[1, [1, 2], null, true]]',
+                 b'[["a", [1], null, true]]', b'[["a", [1, 2], null]]', b"\xff"):
         with open(file, "wb") as damaged:
             damaged.write(text)
         with pytest.raises(ValueError):  # noqa: PT011
@@ -652,7 +703,8 @@ def test_what_is_remembered_is_what_was_saved(tmp_path):
 
 def test_a_mount_is_seen_to_come_and_go(tmp_path, mounted):
     """Below a folder whose own name has in it what the kernel escapes, too, and through a symlink to that."""
-    table = inner.MountTable()
+    loop = Loop()
+    table = inner.MountTable(loop)
     watch, link = (os.fsencode(str(tmp_path / name)) for name in ("a b\n\\040\t#", "link"))
     os.symlink(watch, link)
     with contextlib.closing(table):
@@ -665,3 +717,22 @@ def test_a_mount_is_seen_to_come_and_go(tmp_path, mounted):
             subprocess.run(["umount", place], check=True)
             assert table.changed()
             assert inner.below(watch) == {}
+    loop.close()
+
+
+def test_the_wait_ends_when_the_table_of_mounts_changes(tmp_path, mounted):
+    """Of a bind mount inotify does not tell, and a push under way finds nothing in the place of what was mounted."""
+    loop = Loop()
+    table = inner.MountTable(loop)
+    with contextlib.closing(table):
+        table.changed()
+        for change in (mounted, unmount):
+            loop.wait(0.0)
+            while table.changed():
+                loop.wait(0.0)
+            change(os.fsencode(str(tmp_path / "place")))
+            begun = time.monotonic()
+            loop.wait(60.0)
+            assert time.monotonic() - begun < 50
+            assert table.changed()
+    loop.close()
