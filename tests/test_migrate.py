@@ -18,12 +18,13 @@ CLONE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 SCRIPT = os.path.join(CLONE, "scripts", "migrate-from-sersync2")
 
 STAND_IN = """#!/bin/bash
-# it detaches, as sersync2 does with -d
+# it detaches, as sersync2 does with -d; and waits by itself, for what a shell begins looks like the shell at first
 if [ -z "$DETACHED" ]; then
     DETACHED=1 setsid "$0" "$@" </dev/null >/dev/null 2>&1 &
     exit
 fi
-while :; do sleep 0.1; done
+exec 9<>"${0%/*}/waits"
+read -r -u 9
 """
 
 
@@ -51,6 +52,7 @@ class Machine:
             path.mkdir(parents=True)
         self.stand_in = self.old / "sersync2"
         self.program(self.stand_in, STAND_IN)
+        os.mkfifo(str(self.old / "waits"))
         self.log = folder / "agent.log"
         self.command = folder / "bin" / "sersync-py"
         self.command.parent.mkdir()
