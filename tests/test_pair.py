@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import time
 
 import pytest
@@ -93,16 +94,39 @@ def rename_folder(folder):
     os.rename(os.path.join(folder, b"old/deeper"), os.path.join(folder, b"old/moved"))
 
 
+CHANGES = [create, rewrite, delete, rename, mkdir]
+
+
 @pytest.mark.parametrize("warm", [0, 30])
 def test_after_one_change_there_are_at_most_two_sessions_each_way_and_then_silence(pair, warm):
-    """Whatever the change is and on whichever side."""
+    """Whatever the change is and on whichever side; the other side looks when it has arrived."""
     both = pair(warm=warm)
-    for number, change in enumerate([create, rewrite, delete, rename, mkdir]):
+    for number, change in enumerate(CHANGES):
+        here, there = both.agents[number % 2], both.agents[1 - number % 2]
         before = both.sessions()
+        there.signal(signal.SIGSTOP)
         change(both.folders[number % 2])
+        wait_equal(*both.folders)
+        # the session that has brought it is over
+        wait_for(lambda here=here: here.processes() == [here.pid] or warm)
+        there.signal(signal.SIGCONT)
         counted = [now - then for now, then in zip(both.rest(), before)]
         assert max(counted) <= 2, f"{change.__name__}: {counted}"
         assert counted[number % 2] >= 1, change.__name__
+
+
+@pytest.mark.parametrize("warm", [0, 30])
+def test_where_both_sides_push_at_a_time_there_are_no_more_than_two_sessions_a_change(pair, warm):
+    """If they cross, one change may have a third, but no more than that, and all together have no more than two each."""
+    both = pair(warm=warm)
+    begun = before = both.sessions()
+    for number, change in enumerate(CHANGES):
+        change(both.folders[number % 2])
+        after = both.rest()
+        counted = [now - then for now, then in zip(after, before)]
+        assert max(counted) <= 3, f"{change.__name__}: {counted}"
+        before = after
+    assert max(now - then for now, then in zip(before, begun)) <= 2 * len(CHANGES)
 
 
 def test_where_attributes_are_sent_too_the_times_of_folders_end_in_silence(pair):
