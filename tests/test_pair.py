@@ -117,7 +117,7 @@ def test_after_one_change_there_are_at_most_two_sessions_each_way_and_then_silen
 
 @pytest.mark.parametrize("warm", [0, 30])
 def test_where_both_sides_push_at_a_time_there_are_no_more_than_two_sessions_a_change(pair, warm):
-    """If they cross, one change may have a third, but no more than that, and all together have no more than two each."""
+    """If they cross, one change may have a third, but not more, and together they have no more than two each."""
     both = pair(warm=warm)
     begun = before = both.sessions()
     for number, change in enumerate(CHANGES):
