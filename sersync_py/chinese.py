@@ -369,6 +369,9 @@ CHINESE: Dict[str, str] = {
         "{log} 的属主是用户 {owner}；请删除它，或者另外指定 failLog 的 path",
     "{log} is a folder or a device; name a plain file as failLog path":
         "{log} 是目录或设备；请把 failLog 的 path 指向普通文件",
+    "the folder that this was started in is gone; change to one that is there":
+        "启动时所在的目录已不存在；请先切换到存在的目录",
+    "what is to be said cannot be written: {reason}": "无法输出：{reason}",
     # cli.py: the status
     "ask the running agent how it is: exit 0 in step, 1 behind, 2 no answer":
         "询问正在运行的进程的状态：退出码 0 已同步，1 有落后，2 无应答",

@@ -10,7 +10,7 @@ import re
 import shutil
 import signal
 import sys
-from typing import IO, Callable, Iterable, List, NoReturn, Optional
+from typing import IO, AnyStr, Callable, Iterable, List, NoReturn, Optional, TextIO
 
 import daemon
 
@@ -29,7 +29,7 @@ from sersync_py.settings import Config
 from sersync_py.status import from_plain, problems
 from sersync_py.systemd import JournalFormatter, is_journal
 from sersync_py.table import table
-from sersync_py.terminal import complain, language, say, style, wrapped
+from sersync_py.terminal import UnsaidError, complain, language, say, style, wrapped
 from sersync_py.watcher import WatcherError, require_instances
 from sersync_py.xmltext import ConfigError
 
@@ -115,6 +115,18 @@ def _positive(text: str) -> int:
     return int(text)
 
 
+class _LostError(Exception):
+    """The folder that it was started in has been removed, so that a relative path leads nowhere."""
+
+
+def _absolute(path: AnyStr) -> AnyStr:
+    """Return a path as an absolute one. Raise _LostError."""
+    try:
+        return os.path.abspath(path)
+    except FileNotFoundError as error:
+        raise _LostError from error
+
+
 class _Places:
     """The files that the agent writes, absolute: a daemon leaves the folder that it was started in."""
 
@@ -122,13 +134,13 @@ class _Places:
         root = os.geteuid() == 0
         home = os.environ.get("XDG_STATE_HOME") or os.path.expanduser("~/.local/state")
         usual = "/var/lib/sersync-py" if root else os.path.join(home, "sersync-py")
-        self.state = os.path.abspath(arguments.state_dir or usual)
+        self.state = _absolute(arguments.state_dir or usual)
         # a plugin alone may run beside the agent that mirrors by the same config
         self.name = _readable(config_file) + (f"-{arguments.plugin}" if arguments.plugin else "")
-        self.pid = os.path.abspath(arguments.pid_file or os.path.join(self.state, self.name + ".pid"))
+        self.pid = _absolute(arguments.pid_file or os.path.join(self.state, self.name + ".pid"))
         self.log: Optional[str] = None
         if arguments.log_file:
-            self.log = os.path.abspath(arguments.log_file)
+            self.log = _absolute(arguments.log_file)
         elif arguments.daemon:
             self.log = "/var/log/sersync-py.log" if root else os.path.join(self.state, "sersync-py.log")
 
@@ -158,10 +170,28 @@ def main(argv: Optional[List[str]] = None) -> int:
         return _main(argv)
     except KeyboardInterrupt:
         return 128 + signal.SIGINT
+    except _LostError:
+        return _last_words(said("the folder that this was started in is gone; change to one that is there"), 2)
     except BrokenPipeError:
-        # who read what we said has gone; Python shall not try to flush it at exit
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        # who read what we said has gone
+        _silence(sys.stdout)
         return 128 + signal.SIGPIPE
+    except UnsaidError as error:
+        _silence(sys.stdout)
+        return _last_words(said("what is to be said cannot be written: {reason}", reason=heard(str(error))), 1)
+
+
+def _silence(stream: TextIO) -> None:
+    """Let a stream lead nowhere, for Python would try at exit to write what it could not."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
+
+def _last_words(text: str, code: int) -> int:
+    try:
+        return _fail(text, code)
+    except (BrokenPipeError, UnsaidError):
+        _silence(sys.stderr)
+        return code
 
 
 def _open_standard_streams() -> None:
@@ -186,7 +216,7 @@ def _main(argv: Optional[List[str]]) -> int:
     if arguments.status:
         return _status(arguments)
     try:
-        config = load(os.path.abspath(os.fsencode(arguments.config)), arguments.plugin)
+        config = load(_absolute(os.fsencode(arguments.config)), arguments.plugin)
     except ConfigError as error:
         for fault in error.faults:
             complain(fault.sentence())
@@ -221,7 +251,7 @@ def _require_of_machine(config: Config, workers: int) -> None:
 
 def _status(arguments: argparse.Namespace) -> int:
     """Print how the running agent is; return 0 if all is in step, 1 if something is behind, 2 if nobody answers."""
-    file = os.path.abspath(os.fsencode(arguments.config))
+    file = _absolute(os.fsencode(arguments.config))
     places = _Places(arguments, file)
     try:
         text = ask(places.socket(), _ASK_SECONDS).decode("utf-8")

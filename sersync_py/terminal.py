@@ -1,6 +1,4 @@
-"""What is said on stdout and stderr: in the language of the locale, in whatever character set the terminal has. Nothing
-raises.
-"""
+"""What is said on stdout and stderr: in the language of the locale, in whatever character set the terminal has."""
 
 import os
 import shutil
@@ -10,11 +8,15 @@ from typing import Iterator, List, NamedTuple, TextIO
 
 from sersync_py.language import ENGLISH, language_of, spoken
 
-__all__ = ["Style", "can_show", "columns", "complain", "language", "say", "style", "wrapped"]
+__all__ = ["Style", "UnsaidError", "can_show", "columns", "complain", "language", "say", "style", "wrapped"]
 
 _SOME_CHINESE = "配置有误"
 _SOME_MARKS = "✓✗"
 _USUAL_WIDTH = 80
+
+
+class UnsaidError(Exception):
+    """A stream takes no more: it leads to a disk that is full, say. BrokenPipeError is not among these."""
 
 
 def can_show(stream: TextIO, text: str) -> bool:
@@ -53,17 +55,22 @@ def style(stream: TextIO) -> Style:
 def _write(stream: TextIO, text: str) -> None:
     encoding = stream.encoding or "utf-8"
     text = spoken(text, language(stream))
-    stream.write(text.encode(encoding, "backslashreplace").decode(encoding) + "\n")
-    stream.flush()
+    try:
+        stream.write(text.encode(encoding, "backslashreplace").decode(encoding) + "\n")
+        stream.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise UnsaidError(error.strerror) from error
 
 
 def say(text: str) -> None:
-    """Write a line to stdout."""
+    """Write a line to stdout. Raise BrokenPipeError or UnsaidError."""
     _write(sys.stdout, text)
 
 
 def complain(text: str) -> None:
-    """Write a line to stderr."""
+    """Write a line to stderr. Raise BrokenPipeError or UnsaidError."""
     _write(sys.stderr, text)
 
 

@@ -346,3 +346,25 @@ def test_it_works_with_closed_streams_as_a_boot_script_may_give_it(config, close
                               stderr=subprocess.PIPE, timeout=60, cwd="/", check=False)
         assert done.returncode == code
         assert b"Traceback" not in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(("words", "code"), [("--check -o $0 >/dev/full", 1), ("-o /no/such 2>/dev/full", 1),
+                                             ("--check -o $0 >/dev/full 2>&1", 1)])
+def test_it_ends_without_a_traceback_where_nothing_can_be_said(config, words, code):
+    """The disk that the words go to is full."""
+    done = subprocess.run(["sh", "-c", f"exec {sys.executable} -m sersync_py {words}", config], env=environment(),
+                          stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=60, cwd="/", check=False)
+    assert done.returncode == code
+    assert done.stderr in (b"", b"sersync-py: what is to be said cannot be written: No space left on device\n")
+
+
+@pytest.mark.parametrize(("words", "code"), [("--check", 2), ("--status", 2), ("-o $0 --log-file log", 2),
+                                             ("-o $0 --check", 1)])
+def test_a_folder_that_is_gone_is_said_if_a_path_was_to_be_found_in_it(config, tmp_path, words, code):
+    command = f"rmdir \"$PWD\"; exec {sys.executable} -m sersync_py {words}"
+    (tmp_path / "gone").mkdir()
+    done = subprocess.run(["sh", "-c", command, config], env=environment(), stdout=subprocess.PIPE,
+                          stderr=subprocess.PIPE, timeout=60, cwd=str(tmp_path / "gone"), check=False)
+    assert done.returncode == code
+    assert (b"the folder that this was started in is gone; change to one that is there" in done.stderr) == (code == 2)
+    assert b"Traceback" not in done.stderr
