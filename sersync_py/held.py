@@ -1,14 +1,19 @@
 """The paths that failed alone, while others went through: tried again and again, a few at a time."""
 
-from typing import Container, Dict, Iterator, List, Mapping, NamedTuple, Tuple
+from typing import Callable, Container, Dict, Iterator, List, Mapping, NamedTuple, Optional, Tuple
 
 from sersync_py.changes import Dirt
+from sersync_py.loop import NEVER
 
-__all__ = ["FIRST_RETRY", "Held", "LONGEST_RETRY"]
+__all__ = ["FIRST_RETRY", "LONGEST_RETRY", "REST", "Held"]
 
 FIRST_RETRY = 0.5
 LONGEST_RETRY = 2.0
 """Seconds between attempts."""
+REST = 0.5
+"""Seconds between attempts with paths that seem to fail for good, unless one of them went through."""
+_FOR_GOOD = 3
+"""So many failures make it seem so."""
 _AT_ONCE = 20
 
 
@@ -19,10 +24,17 @@ class _Failed(NamedTuple):
 
 
 class Held:
-    """Paths with their dirt, each with the moment (monotonic seconds) of its next attempt."""
+    """Paths with their dirt, each with the moment (monotonic seconds) of its next attempt.
+
+    Thousands may fail for good, each as often as any other: of them a few are tried at a time, and then none for a
+    moment, so that they cost two sessions a second at most.
+    """
 
     def __init__(self) -> None:
         self._paths: Dict[bytes, _Failed] = {}
+        self._rest_until = 0.0
+        self._due: Optional[float] = NEVER
+        """When the next attempt is due; None: that is to be found out."""
 
     def __len__(self) -> int:
         return len(self._paths)
@@ -38,10 +50,10 @@ class Held:
         """Yield each path that has failed more than once, with its dirt."""
         return ((path, held.dirt) for path, held in self._paths.items() if held.tries >= 2)
 
-    def add(self, failed: Mapping[bytes, Dirt], now: float) -> List[bytes]:
-        """Keep what failed for a retry; return what has now failed for the second time.
+    def add(self, failed: Mapping[bytes, Dirt], now: float, pause: float = 0.0) -> List[bytes]:
+        """Keep what failed for a retry, in `pause` seconds at the earliest.
 
-        Not the first: it may just have changed while it was sent.
+        Return what has now failed for the second time. Not the first: it may just have changed while it was sent.
         """
         again = []
         for path, dirt in failed.items():
@@ -51,23 +63,39 @@ class Held:
                 again.append(path)
             if known is not None:
                 dirt = Dirt(dirt.scope | known.dirt.scope, min(dirt.since, known.dirt.since))
-            pause = min(FIRST_RETRY * 2 ** (tries - 1), LONGEST_RETRY)
-            self._paths[path] = _Failed(dirt, tries, now + pause)
+            due = now + max(pause, min(FIRST_RETRY * 2 ** (tries - 1), LONGEST_RETRY))
+            self._paths[path] = _Failed(dirt, tries, due)
+        self._due = None
         return again
 
     def due(self) -> float:
-        """Return when the next attempt is due. Only if there is something held."""
-        return min(held.due for held in self._paths.values())
+        """Return when the next attempt is due; inf: nothing is held."""
+        if self._due is None:
+            self._due = min((self._due_of(held) for held in self._paths.values()), default=NEVER)
+        return self._due
 
-    def release(self, now: float) -> List[Tuple[bytes, Dirt]]:
-        """Return some of what is due, to be made dirty again; it stays held until it has gone through."""
-        due = [path for path, held in self._paths.items() if held.due <= now][:_AT_ONCE]
+    def _due_of(self, held: _Failed) -> float:
+        return max(held.due, self._rest_until) if held.tries >= _FOR_GOOD else held.due
+
+    def release(self, now: float, flies: Callable[[bytes], bool]) -> List[Tuple[bytes, Dirt]]:
+        """Return some of what is due, to be made dirty again; it stays held until it has gone through.
+
+        `flies`: says of a path whether it is on its way, so that how that ends is to be waited for.
+        """
+        if self.due() > now:
+            return []
+        due = [path for path, held in self._paths.items() if self._due_of(held) <= now]
+        hopeful = [path for path in due if self._paths[path].tries < _FOR_GOOD][:_AT_ONCE]
         released = []
-        for path in due:
+        for path in hopeful or due[:_AT_ONCE]:
             held = self._paths.pop(path)
             # to the end of the row, so that each has its turn
             self._paths[path] = held._replace(due=now + LONGEST_RETRY)
-            released.append((path, held.dirt))
+            if not flies(path):
+                released.append((path, held.dirt))
+        if not hopeful:
+            self._rest_until = now + REST
+        self._due = None
         return released
 
     def let_go(self, scopes: Mapping[bytes, int], failed: Container[bytes] = ()) -> None:
@@ -76,7 +104,10 @@ class Held:
             held = self._paths.get(path)
             if held is not None and path not in failed and held.dirt.scope | scope == scope:
                 del self._paths[path]
+                self._due, self._rest_until = None, 0.0
 
     def retry_now(self) -> None:
-        """Make all attempts due."""
-        self._paths = {path: held._replace(due=0.0) for path, held in self._paths.items()}
+        """Make all attempts due, and none of them hopeless."""
+        self._paths = {path: held._replace(tries=min(held.tries, _FOR_GOOD - 1), due=0.0)
+                       for path, held in self._paths.items()}
+        self._due = None

@@ -37,6 +37,8 @@ ABREAST = 3
 MUCH_PATHS = 500
 """So many small files are worth a session of their own: the session costs 20 ms of processor time, they cost 35."""
 _MOST_MOVED = 1000
+LONGEST_REST = 60.0
+"""Seconds. A big file that failed rests for as long as it was on its way, but no longer."""
 _ROOM = min(os.sysconf("SC_ARG_MAX"), 2 << 20) // 2
 """Bytes that a command may have, the environment besides. The kernel's own limit is 6 MB, if the stack has none."""
 _CLEAN = Dirt(0, 0.0)
@@ -256,7 +258,7 @@ class Lane:
         times = [session.alarm for session in self._flying()]
         times += [self._warm.alarm(), self._probe.alarm()]
         if not self.paused:
-            if self._held and self._trouble is None:
+            if self._trouble is None:
                 times.append(self._held.due())
             times.append(self._due_start())
             times.append(self._comparison.alarm(0.0 if self._trouble is None else self._trouble.next_try))
@@ -577,7 +579,8 @@ class Lane:
 
     def _hold(self, push: _Push, failed: Dict[bytes, Dirt], outcome: Outcome, now: float) -> None:
         """Keep what failed for a retry; say what failed twice."""
-        again = self._held.add(failed, now)
+        # what does not fit the remote's disk shall not keep the network busy
+        again = self._held.add(failed, now, min(outcome.seconds, LONGEST_REST) if push.big else 0.0)
         if again:
             log.warning(
                 "%s: %d of %d paths failed twice and are tried again and again (%s): %s",
@@ -587,8 +590,11 @@ class Lane:
     def _release_held(self, now: float) -> None:
         """Make some of what is held dirty again once it is due; it stays held until it has gone through."""
         if self._trouble is None:
-            for path, dirt in self._held.release(now):
+            for path, dirt in self._held.release(now, self._flies):
                 self._dirty.mark(path, dirt)
+
+    def _flies(self, path: bytes) -> bool:
+        return any(path in push.batch.taken for push in self._pushes)
 
     def _note(self, outcome: Outcome, now: float) -> None:
         """Learn from a session's outcome whether the remote takes what it is sent."""

@@ -13,7 +13,7 @@ from sersync_py import orders
 from sersync_py.changes import CONTENT, ENTRY, LISTING, ROOT, TREE, Dirt, ancestors
 from sersync_py.comparison import Request
 from sersync_py.filters import Filter
-from sersync_py.lane import ABREAST, MUCH_PATHS, Lane
+from sersync_py.lane import ABREAST, LONGEST_REST, MUCH_PATHS, Lane
 from sersync_py.loop import NEVER
 from sersync_py.outcomes import AWAY, DONE, HOPELESS, PARTIAL, Outcome
 from sersync_py.pushes import BIG_BYTES
@@ -232,6 +232,23 @@ def test_a_held_path_does_not_keep_the_loop_busy_while_the_remote_is_away(rig):
     rig.outcome = FINE
     rig.go(10.0)
     assert rig.lane.in_step()
+
+
+@pytest.mark.parametrize(("seconds", "rest"), [(30.0, 30.0), (500.0, LONGEST_REST)])
+def test_a_big_file_that_failed_rests_for_as_long_as_it_was_on_its_way(watch, rig, seconds, rest):
+    """One that does not fit the remote's disk would keep the network busy."""
+    with open(write(watch, b"big"), "wb") as file:
+        file.truncate(BIG_BYTES)
+    rig.mark(b"big")
+    for attempt in range(1, 5):
+        rig.go(seconds)
+        rig.end(Outcome(PARTIAL, 23, "No space left on device", frozenset([b"big"]), seconds=seconds))
+        # its folder's time
+        rig.end()
+        rig.go(rest - 0.01)
+        assert rig.sent().count([b"big"]) == attempt
+        rig.go(0.02)
+        assert rig.sent().count([b"big"]) == attempt + 1
 
 
 def test_a_failure_that_cannot_be_put_down_to_a_path_keeps_them_all(rig):
@@ -518,6 +535,9 @@ class World:
             return [mark]
         if path in failed or failed & set(ancestors(path)):
             return [mark]
+        if scope == ENTRY:
+            # it was about the folder itself, not about what is below it
+            return []
         return [(name, scope if name == b"folder" else ENTRY, since, len(self.rig.sessions))
                 for name in failed if path in ancestors(name)]
 
