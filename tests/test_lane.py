@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_mirror import write
 
+from sersync_py import lane as lane_module
 from sersync_py import orders
 from sersync_py.changes import CONTENT, ENTRY, LISTING, ROOT, TREE, Dirt, ancestors
 from sersync_py.comparison import Request
@@ -481,6 +482,27 @@ def test_it_is_settled_when_nothing_more_can_be_done_for_now(rig):
     rig.end(GONE_AWAY)
     assert rig.lane.settled()
     assert not rig.lane.in_step()
+
+
+def test_if_too_much_waits_for_a_remote_that_is_away_the_whole_tree_goes_instead(rig, monkeypatch):
+    """Since when the remote lacks something is not forgotten; where it was never equal nothing is put together."""
+    monkeypatch.setattr(lane_module, "MOST_WAITING", 100)
+    names = [b"%d" % number for number in range(101)]
+    rig.mark(b"first", since=3.0)
+    rig.mark(*names, since=5.0)
+    assert rig.lane.unsent_count() == 102
+    rig.end(GONE_AWAY)
+    rig.mark(b"another", since=6.0)
+    assert rig.lane.unsent_count() == 103
+    rig.lane.was_equal = True
+    rig.mark(b"one more", since=7.0)
+    assert dict(rig.lane.unsent()) == {ROOT: Dirt(TREE, 3.0)}
+    rig.mark(*names, since=8.0)
+    assert rig.lane.unsent_count() == 1
+    rig.outcome = FINE
+    rig.go(3.0)
+    assert rig.sent()[-1] == [ROOT]
+    assert rig.lane.in_step()
 
 
 # ---- nothing is ever lost --------------------------------------------------------------------------------------------
