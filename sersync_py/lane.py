@@ -37,8 +37,8 @@ ABREAST = 3
 MUCH_PATHS = 500
 """So many small files are worth a session of their own: the session costs 20 ms of processor time, they cost 35."""
 MOST_WAITING = 1000000
-"""So many paths are kept for a remote that is away, of more the whole tree is made. They take 42 MB for each remote, and
-another 53 for all together if each has 20 bytes (tracemalloc, Python 3.11)."""
+"""So many paths are kept for a remote that is away, of more the whole tree is made. They take 42 MB for each remote,
+and another 53 for all together if each has 20 bytes (tracemalloc, Python 3.11)."""
 _MOST_MOVED = 1000
 LONGEST_REST = 60.0
 """Seconds. A big file that failed rests for as long as it was on its way, but no longer."""
