@@ -2,8 +2,10 @@
 
 import os
 import pty
+import pwd
 import re
 import select
+import shlex
 import shutil
 import subprocess
 
@@ -260,15 +262,32 @@ def test_the_readme_shows_what_it_writes(receiver):
     assert "".join(line[1:] + "\n" for line in text.splitlines() if re.match(r"\+(?!\+\+ )", line)) == example
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may give a folder away")
+def test_a_new_folder_belongs_to_whoever_writes_in_it(receiver):
+    """One that is there keeps its owner."""
+    assert receiver.run("--uid", "nobody", "--generate", "--yes")[0] == 0
+    owner = os.stat(str(receiver.path))
+    assert (owner.st_uid, owner.st_gid) == (pwd.getpwnam("nobody").pw_uid, 0)
+    assert receiver.run("--uid", "root", "--yes")[0] == 0
+    assert os.stat(str(receiver.path)).st_uid == owner.st_uid
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="the module is root's")
 def test_a_push_with_the_password_file_reaches_the_module(receiver, tmp_path):
     """The daemon serves the conf, and the password file is made by the command that the script tells."""
     code, text = receiver.run("--generate", "--yes")
     assert code == 0
-    command = re.search(r"\"(sed -n '.*)\" >/etc/rsync.pas", text).group(1)
+    command = re.search(r"^    (\(umask 077; cd /etc .*?\))$", text, re.MULTILINE | re.DOTALL).group(1)
+    (tmp_path / "ssh").write_text('#!/bin/sh\nexec sh -c "$2"\n')
+    (tmp_path / "ssh").chmod(0o755)
     password_file = tmp_path / "rsync.pas"
-    password_file.write_bytes(subprocess.check_output(["sh", "-c", command]))
-    password_file.chmod(0o600)
+    here = dict(os.environ, PATH=f"{tmp_path}:{os.environ['PATH']}")
+    command = command.replace("cd /etc ", "cd " + shlex.quote(str(tmp_path)) + " ")
+    subprocess.run(["sh", "-c", command], check=True, env=here)
+    assert os.stat(str(password_file)).st_mode & 0o777 == 0o600
+    # asked where there is no such user, it leaves what is there
+    subprocess.run(["sh", "-c", command.replace("^mirror:", "^stranger:")], check=False, env=here)
+    assert password_file.read_text().strip() == receiver.password()
     source = tmp_path / "source"
     source.mkdir()
     (source / "file").write_text("content")
