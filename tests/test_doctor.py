@@ -142,6 +142,18 @@ def test_a_config_that_will_work_ends_with_0_and_nothing_is_changed_anywhere(sit
     assert SECRET not in said_there
 
 
+def test_a_plugin_alone_needs_no_rsync_and_asks_no_remote(site, tmp_path, monkeypatch):
+    """It mirrors nothing."""
+    extra = b'<plugin name="command"><param prefix="/bin/true" suffix="" ignoreError="true"/></plugin>'
+    site.configure([("192.0.2.1", "m1")], plugin="command", extra=extra)
+    monkeypatch.setenv("PATH", str(tmp_path / "nothing"))
+    code, said_there = site.check("-m", "command")
+    assert code == 0, said_there
+    assert "rsync is" not in said_there
+    assert "192.0.2.1" not in said_there
+    assert site.check()[0] == 1
+
+
 def test_each_line_fits_80_columns_in_both_languages_and_there_is_no_colour_in_a_pipe(site):
     """But for the commands, which are to be copied as they are."""
     site.configure([(LOOPBACK, "m1"), ("localhost", "m2/sub")], port=free_port())

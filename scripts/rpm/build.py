@@ -85,7 +85,7 @@ def write_source(version: str, found: Dict[str, List[str]]) -> None:
     os.makedirs(folder, exist_ok=True)
     with tarfile.open(os.path.join(folder, name + ".tar"), "w") as tar:
         readmes = [os.path.basename(path) for path in glob.glob(os.path.join(CLONE, "README*.md"))]
-        for part in ["sersync_py", "scripts", "confxml.xml", *readmes]:
+        for part in ["sersync_py", "scripts", "docs", "confxml.xml", *readmes]:
             tar.add(os.path.join(CLONE, part), f"{name}/{part}")
         for python, paths in found.items():
             for path in paths:
