@@ -50,16 +50,21 @@ class Held:
         """Yield each path that has failed more than once, with its dirt."""
         return ((path, held.dirt) for path, held in self._paths.items() if held.tries >= 2)
 
-    def add(self, failed: Mapping[bytes, Dirt], now: float, pause: float = 0.0) -> List[bytes]:
+    def add(
+        self, failed: Mapping[bytes, Dirt], now: float, pause: float = 0.0, most: Optional[int] = None,
+    ) -> List[bytes]:
         """Keep what failed for a retry, in `pause` seconds at the earliest.
 
-        Return what has now failed for the second time. Not the first: it may just have changed while it was sent.
+        `most`: so many failures are counted of each at most. Return what has now failed for the second time. Not the
+        first: it may just have changed while it was sent.
         """
         again = []
         for path, dirt in failed.items():
             known = self._paths.get(path)
             tries = known.tries + 1 if known is not None else 1
-            if tries == 2:
+            if most is not None:
+                tries = min(tries, most)
+            elif tries == 2:
                 again.append(path)
             if known is not None:
                 dirt = Dirt(dirt.scope | known.dirt.scope, min(dirt.since, known.dirt.since))
@@ -67,6 +72,10 @@ class Held:
             self._paths[path] = _Failed(dirt, tries, due)
         self._due = None
         return again
+
+    def add_hopeful(self, skipped: Mapping[bytes, Dirt], now: float) -> None:
+        """Keep what only failed on account of others, so that it is soon tried without those that fail for good."""
+        self.add(skipped, now, most=_FOR_GOOD - 1)
 
     def due(self) -> float:
         """Return when the next attempt is due; inf: nothing is held."""

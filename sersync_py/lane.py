@@ -510,7 +510,7 @@ class Lane:
     def _settle_reached(self, push: _Push, outcome: Outcome, now: float) -> None:
         whole = push.batch.trees.get(ROOT) == TREE
         paths = (*push.asked, *push.batch.surplus)
-        failed = self._failed(push, outcome)
+        failed, skipped = self._failed(push, outcome), self._skipped(push, outcome)
         log.info(
             "%s: pushed %s (%s), %d bytes, %.3f s%s", self, "the whole tree" if whole else len(paths),
             shown_paths(paths), outcome.sent, outcome.seconds, f", {len(failed)} failed" if failed else "",
@@ -519,15 +519,16 @@ class Lane:
             self._set_equal()
         if push.batch.trees.get(ROOT) in (TREE, CONTENT):
             self.tally.whole_tree_pushed = time.time()
-        self._let_go(push.batch, failed)
+        self._let_go(push.batch, {**failed, **skipped})
         self._hold(push, failed, outcome, now)
+        self._held.add_hopeful(skipped, now)
         self._keep_warm(now)
         self._mark_replaced(push.batch)
         if push.big:
             # sessions beside this one may have left the folder's time older than it is
             parent = next(iter(push.batch.taken)).rpartition(b"/")[0]
             self._dirty.mark(parent, Dirt(ENTRY, time.time()))
-        self.on_settled(self, push.batch.taken, failed)
+        self.on_settled(self, push.batch.taken, {**failed, **skipped})
 
     def _mark_replaced(self, batch: Batch) -> None:
         """Make dirty again what was to go with all below it, went alone because it was a file, and is a folder by now.
@@ -561,7 +562,7 @@ class Lane:
         """Return the paths that failed, with the dirt that they keep."""
         if outcome.verdict != PARTIAL:
             return {}
-        since = min((dirt.since for dirt in push.batch.taken.values()), default=time.time())
+        since = _oldest(push)
         all_of_it = {path: Dirt(scope | _scope(push.batch, path), since) for path, scope in push.asked.items()}
         if outcome.failed is None:
             return all_of_it
@@ -576,6 +577,12 @@ class Lane:
             # what went as a file may be a folder when it goes again
             result[path] = Dirt(scope | _scope(push.batch, path), since)
         return result if result or not outcome.failed else all_of_it
+
+    @staticmethod
+    def _skipped(push: _Push, outcome: Outcome) -> Dict[bytes, Dirt]:
+        """Return the folders in which nothing was deleted, with the dirt that they keep."""
+        since = _oldest(push)
+        return {path: Dirt(push.asked[path] | _scope(push.batch, path), since) for path in outcome.skipped}
 
     def _is_no_part_of(self, push: _Push, path: bytes) -> bool:
         """Say whether a path that an error was read to be about is not here and was not to be deleted either."""
@@ -640,6 +647,11 @@ class Lane:
 
 def _tell_nobody(_lane: Lane, _taken: Mapping[bytes, Dirt], _failed: Container[bytes]) -> None:
     """Stand in for whoever wants to know of pushes."""
+
+
+def _oldest(push: _Push) -> float:
+    """Return since when (wall clock seconds) the remote may differ in what a push carries."""
+    return min((dirt.since for dirt in push.batch.taken.values()), default=time.time())
 
 
 def _scope(batch: Batch, path: bytes) -> int:

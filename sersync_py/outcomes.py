@@ -65,6 +65,8 @@ class Outcome(NamedTuple):
     """The first line on stderr that says why, in one line, control characters escaped."""
     failed: Optional[FrozenSet[bytes]] = frozenset()
     """For PARTIAL: the paths that stay dirty; None: it cannot be told, so all do."""
+    skipped: FrozenSet[bytes] = frozenset()
+    """For PARTIAL: folders that were to be made equal, where nothing was deleted because something else failed."""
     output: bytes = b""
     sent: int = 0
     """Bytes that went to the remote."""
@@ -85,9 +87,12 @@ def judge(
     """
     verdict = _VERDICTS.get(code, AWAY)
     failed: Optional[FrozenSet[bytes]] = frozenset()
+    skipped: FrozenSet[bytes] = frozenset()
     if verdict == PARTIAL:
         failed = _failed_paths(stderr, known, watch, within, output)
-    return Outcome(verdict, code, _reason(stderr) if verdict != DONE else "", failed)
+        if failed and _SKIPPED in stderr + output:
+            skipped = _skipped(failed, known)
+    return Outcome(verdict, code, _reason(stderr) if verdict != DONE else "", failed, skipped)
 
 
 def _reason(stderr: bytes) -> str:
@@ -123,8 +128,7 @@ def _failed_paths(
     it. None: a message could not be put down to any path, so anything may have failed.
 
     Once the sender could not look at something, nothing is deleted in any folder from then on, which only `output`, the
-    session's stdout, tells. If that something changed while it was sent, the folders are to go again; if it cannot be
-    read at all, it would be the same the next time.
+    session's stdout, tells. If that something changed while it was sent, the folders have failed, too.
     """
     parents = {above for path in known for above in ancestors(path) if above}
     failed: Set[bytes] = set()
@@ -142,6 +146,15 @@ def _failed_paths(
         folders = [path for path, scope in known.items() if scope & LISTING == LISTING]
         return frozenset([*failed, *folders]) if folders else None
     return frozenset(failed)
+
+
+def _skipped(failed: FrozenSet[bytes], known: Mapping[bytes, int]) -> FrozenSet[bytes]:
+    """Return the folders whose deletions are to be made up for when they go without what cannot be read.
+
+    Not those in which that lies: it would be the same the next time.
+    """
+    above = {folder for path in failed for folder in ancestors(path)}
+    return frozenset(path for path, scope in known.items() if scope & LISTING == LISTING) - failed - above
 
 
 def _candidates(line: bytes, watch: bytes, within: bytes) -> Iterator[bytes]:

@@ -132,7 +132,10 @@ def _merged(first: Outcome, second: Outcome) -> Outcome:
     failed: Optional[FrozenSet[bytes]] = None
     if first.failed is not None and second.failed is not None:
         failed = first.failed | second.failed
-    return worse._replace(failed=failed, sent=first.sent + second.sent, seconds=first.seconds + second.seconds)
+    return worse._replace(
+        failed=failed, skipped=first.skipped | second.skipped, sent=first.sent + second.sent,
+        seconds=first.seconds + second.seconds,
+    )
 
 
 def sessions(target: Target, passes: Filter, batch: Batch, progress: bool = False) -> Sessions:

@@ -98,3 +98,20 @@ def test_what_is_on_its_way_is_not_made_dirty_again_before_that_has_ended(tries)
     assert held.release(5.0, lambda path: path == b"big") == []
     assert held.due() >= 5.0 + FIRST_RETRY
     assert held.release(10.0, never) == [(b"big", DIRT)]
+
+
+def test_what_failed_on_account_of_others_is_soon_tried_without_them():
+    """Though it is known from the first failure on that these cannot be told apart by their times."""
+    held, now = Held(), 0.0
+    for _ in range(5):
+        held.add(fail(b"unreadable"), now)
+        held.add_hopeful(fail(b"folder"), now)
+        now = held.due()
+        released = {path for path, _ in held.release(now, never)}
+        if released == {b"folder"}:
+            break
+        assert released == {b"unreadable", b"folder"}
+    else:
+        raise AssertionError("always together")
+    held.let_go({b"folder": ENTRY})
+    assert [path for path, _ in held.items()] == [b"unreadable"]

@@ -235,6 +235,25 @@ def test_a_held_path_does_not_keep_the_loop_busy_while_the_remote_is_away(rig):
     assert rig.lane.in_step()
 
 
+def test_a_folder_whose_deletions_were_skipped_goes_again_without_what_cannot_be_read(rig):
+    """That fails each time, and would keep the other from ever being made equal."""
+    rig.mark(b"a")
+    rig.mark(b"folder", scope=LISTING, since=2.0)
+    rig.mark(b"b", since=3.0)
+    told = settled(rig)
+    rig.end()
+    (both,) = rig.flying()
+    rig.end(Outcome(PARTIAL, 23, "denied", frozenset([b"b"]), frozenset([b"folder"])), both)
+    assert told[-1][2] == [b"b", b"folder"]
+    assert (b"folder", Dirt(LISTING, 2.0)) in rig.lane.unsent()
+    assert not list(rig.lane.owed())
+    for _ in range(12):
+        rig.go(0.5)
+        for session in rig.flying():
+            rig.end(Outcome(PARTIAL, 23, "denied", frozenset([b"b"])) if b"b" in session.names else FINE, session)
+    assert {path for path, _ in rig.lane.unsent()} == {b"b"}
+
+
 @pytest.mark.parametrize(("seconds", "rest"), [(30.0, 30.0), (500.0, LONGEST_REST)])
 def test_a_big_file_that_failed_rests_for_as_long_as_it_was_on_its_way(watch, rig, seconds, rest):
     """One that does not fit the remote's disk would keep the network busy."""

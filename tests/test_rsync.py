@@ -245,6 +245,19 @@ def test_folders_go_again_if_their_deletions_were_skipped_because_something_chan
     assert judge(23, stderr + LAST, KNOWN, b"/data", b"", output).failed == failed
 
 
+@pytest.mark.parametrize(("stderr", "output", "skipped"), [
+    (UNREADABLE, b"", set()),
+    (UNREADABLE, SKIPPED, {b"d", b"l"}),
+    (UNREADABLE.replace(b"/data/a", b"/data/d/x/y"), SKIPPED, {b"l"}),
+    (UNREADABLE.replace(b"/data/a", b"/data/d"), SKIPPED, {b"l"}),
+    (b"rsync: what?\n", SKIPPED, set()),
+])
+def test_other_folders_than_the_one_that_cannot_be_read_go_again_for_their_deletions(stderr, output, skipped):
+    """When they go without that."""
+    known = {b"a": ENTRY, b"d": TREE, b"l": LISTING, b"c": CONTENT}
+    assert judge(23, stderr + LAST, known, b"/data", b"", output).skipped == skipped
+
+
 def test_a_path_below_a_folder_of_the_module_is_known_by_its_own_name():
     """The daemon names it as its module has it, ssh as the host has it."""
     text = b'rsync: [receiver] mkstemp "/sub/folder/x/.y.Ab3dE9" (in module) failed: Permission denied (13)\n' + LAST
