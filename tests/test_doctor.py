@@ -375,7 +375,7 @@ def test_ssh_that_works_and_ssh_that_does_not(sshd, site, tmp_path):  # noqa: F8
     mirror = str(tmp_path / "mirror")
 
     def by(command, path=mirror):
-        return site.examine([(LOOPBACK, path)], ssh=True, port=port, params=f'-artuz -e "{command}"')
+        return site.examine([(LOOPBACK, path)], 60, ssh=True, port=port, params=f'-artuz -e "{command}"')
 
     def fault_by(command, path=mirror):
         (fault,) = [told(each) for each in by(command, path) if each.level == FAULT]

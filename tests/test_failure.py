@@ -11,6 +11,9 @@ import pytest
 from rig import HOSTILE_NAMES, LOOPBACK, Relay, differences, wait_equal, wait_for
 from test_mirror import EXACT, fill, started, write
 
+from sersync_py.changes import ancestors
+from sersync_py.faillog import parse
+
 
 def said(running):
     """Return what the fail log says; nothing if it is not there."""
@@ -75,8 +78,14 @@ def test_the_fail_log_run_by_hand_repairs_the_mirror(one, source, daemon):
     for name in names:
         write(source, b"hostile/" + name, name)
     shutil.copytree(os.path.join(source, b"hostile"), os.path.join(source, b"old/hostile"))
-    wait_for(lambda: said(one).count(b"#errno") >= 2 * len(names) + 6)
-    wait_for(lambda: b"old/deeper" in said(one))
+    changed = [folder + name for folder in (b"hostile/", b"old/hostile/") for name in names]
+    changed += [b"new/deep/file", b"old/0.txt", b"old/1.txt", b"old/2.txt", b"renamed", b"old/deeper"]
+
+    def is_owed(path):
+        paths = {owed.path for owed in parse(said(one)).owed}
+        return path in paths or any(above in paths for above in ancestors(path))
+
+    wait_for(lambda: all(map(is_owed, changed)))
     kill(one)
     daemon.start()
     done = subprocess.run(["sh", one.fail_log], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, cwd=one.folder)

@@ -465,7 +465,7 @@ def test_a_watch_folder_that_may_not_be_read_any_more_empties_no_mirror():
 # ---- it is emptied ---------------------------------------------------------------------------------------------------
 
 EMPTIED = "has become empty; deletions wait until there is something in it again (if it is to be so: SIGUSR1)"
-SLOW_TO_REST = "sersync_py.guard.REST_SECONDS = 4\n"
+SLOW_TO_REST = "sersync_py.guard.REST_SECONDS = 6\n"
 
 
 def empty(running, source):
