@@ -332,7 +332,7 @@ def _mirror(config: Config, options: Options, ready: Callable[[], None] = lambda
     log.info("sersync-py %s, pid %d, config %s", __version__, os.getpid(), _text(config.file))
     try:
         Agent(config, options).run(ready)
-    except BrokenPipeError:
+    except (BrokenPipeError, UnsaidError):
         raise
     except (WatcherError, OSError) as error:
         log.error("ended: %s", error)

@@ -12,6 +12,7 @@ has removed more than an empty mount point, and it is forgotten.
 import json
 import os
 import select
+from contextlib import suppress
 from typing import Callable, Container, Dict, FrozenSet, List, Mapping, NamedTuple, Optional
 
 from sersync_py import statefile
@@ -220,8 +221,12 @@ class MountTable:
             except OSError:
                 return True
             self._poll.register(self._handle, select.POLLPRI)
-            # it can always be read and never be written; a change is told as an error, and that but once
-            self._loop.watch(self._handle, WRITE, self._stir)
+            try:
+                # it can always be read and never be written; a change is told as an error, and that but once
+                self._loop.watch(self._handle, WRITE, self._stir)
+            except OSError:
+                # in a sandbox it may be a plain file: then it is read each time
+                self.close()
             return True
         stirred, self._stirred = self._stirred, False
         return bool(self._poll.poll(0)) or stirred
@@ -232,7 +237,8 @@ class MountTable:
     def close(self) -> None:
         """Give the handle back, until it is asked again."""
         if self._handle >= 0:
-            self._loop.forget(self._handle)
+            with suppress(KeyError):
+                self._loop.forget(self._handle)
             self._poll.unregister(self._handle)
             os.close(self._handle)
             self._handle = -1
@@ -259,8 +265,9 @@ def load(path: bytes) -> Dict[bytes, Inner]:
     except FileNotFoundError:
         return {}
     try:
-        return {_bytes(place): Inner(Root(*map(int, root)), None if since is None else float(since), bool(lacking))
-                for place, root, since, lacking in json.loads(text.decode("ascii"))}
+        # the first version had no fourth field
+        return {_bytes(place): Inner(Root(*map(int, root)), None if since is None else float(since), any(lacking))
+                for place, root, since, *lacking in json.loads(text.decode("ascii"))}
     except (TypeError, RecursionError) as error:
         raise ValueError(str(error)) from error
 

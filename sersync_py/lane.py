@@ -10,7 +10,7 @@ import time
 from typing import Callable, Container, Dict, Iterable, Iterator, List, Mapping, Optional, Sequence, Tuple
 
 from sersync_py import orders
-from sersync_py.changes import CONTENT, ENTRY, ROOT, TREE, Dirt, DirtySet, ancestors
+from sersync_py.changes import CONTENT, ENTRY, LISTING, ROOT, TREE, Dirt, DirtySet, ancestors
 from sersync_py.comparison import Comparison, Request
 from sersync_py.filters import Filter
 from sersync_py.flights import Flights
@@ -36,14 +36,13 @@ ABREAST = 3
 4 KB took 1.5 s in one session, 0.8 s in two, 0.7 s in three and 1.05 s in four (2 cores, loopback, tmpfs)."""
 MUCH_PATHS = 500
 """So many small files are worth a session of their own: the session costs 20 ms of processor time, they cost 35."""
-MOST_WAITING = 1000000
-"""So many paths are kept for a remote that is away, of more the whole tree is made. They take 42 MB for each remote,
-and another 53 for all together if each has 20 bytes (tracemalloc, Python 3.11)."""
 _MOST_MOVED = 1000
 LONGEST_REST = 60.0
 """Seconds. A big file that failed rests for as long as it was on its way, but no longer."""
 _ROOM = min(os.sysconf("SC_ARG_MAX"), 2 << 20) // 2
 """Bytes that a command may have, the environment besides. The kernel's own limit is 6 MB, if the stack has none."""
+_SELDOM = 10
+"""A tree in which something cannot be read rests for so many times as long as its push took: it may be the whole."""
 _CLEAN = Dirt(0, 0.0)
 _SHOWN = 3
 Settled = Callable[["Lane", Mapping[bytes, Dirt], Container[bytes]], None]
@@ -130,15 +129,6 @@ class Lane:
             if not self.passes.misses(path):
                 self._dirty.mark(path, dirt)
         self._next_start = 0.0
-        if len(self._dirty) > MOST_WAITING and self._trouble is not None and self.was_equal:
-            self._make_whole()
-
-    def _make_whole(self) -> None:
-        """Let the whole tree stand for all that waits: what only the mirror has was deleted here by now."""
-        log.warning("%s: more than %d paths wait; the whole tree is compared when it is back", self, MOST_WAITING)
-        since = self._dirty.oldest()
-        self._dirty = DirtySet()
-        self._dirty.mark(ROOT, Dirt(TREE, time.time() if since is None else since))
 
     def leave_out(self, passes: Filter, lost: Sequence[bytes]) -> float:
         """Go by another filter from now on; what is at and below these folders, which it leaves out, waits no longer.
@@ -148,9 +138,12 @@ class Lane:
         """
         self.passes = passes
         above = {each for path in lost for each in ancestors(path)}
+        parents = {path.rpartition(b"/")[0] for path in lost}
 
         def concerns(path: bytes, scope: int) -> bool:
-            return passes.misses(path) or (path in above and scope & CONTENT == CONTENT)
+            # where the mount point has gone as well, its parent's listing lacks it
+            listed = path in parents and scope & LISTING == LISTING
+            return passes.misses(path) or listed or (path in above and scope & CONTENT == CONTENT)
 
         concerned = [(path, dirt) for path, dirt in self.unsent() if concerns(path, dirt.scope)] if lost else []
         for path in [path for path, _ in concerned if passes.misses(path)]:
@@ -165,10 +158,11 @@ class Lane:
         return min((dirt.since for _, dirt in concerned), default=NEVER)
 
     def is_sending(self, path: bytes) -> bool:
-        """Say whether a push in flight is about a folder, or about anything in it."""
-        inside = path + b"/"
+        """Say whether a push in flight may make a folder, or anything in it, what it is here, or delete it."""
+        inside, parent = path + b"/", path.rpartition(b"/")[0]
         return any(
-            asked == path or asked.startswith(inside) or (scope & CONTENT == CONTENT and asked in ancestors(path))
+            asked == path or asked.startswith(inside) or (asked == parent and scope & LISTING == LISTING)
+            or (scope & CONTENT == CONTENT and asked in ancestors(path))
             for push in self._pushes for asked, scope in push.asked.items()
         )
 
@@ -510,7 +504,8 @@ class Lane:
     def _settle_reached(self, push: _Push, outcome: Outcome, now: float) -> None:
         whole = push.batch.trees.get(ROOT) == TREE
         paths = (*push.asked, *push.batch.surplus)
-        failed, skipped = self._failed(push, outcome), self._skipped(push, outcome)
+        failed = self._failed(push, outcome)
+        skipped = self._skipped(push, outcome, failed)
         log.info(
             "%s: pushed %s (%s), %d bytes, %.3f s%s", self, "the whole tree" if whole else len(paths),
             shown_paths(paths), outcome.sent, outcome.seconds, f", {len(failed)} failed" if failed else "",
@@ -521,7 +516,7 @@ class Lane:
             self.tally.whole_tree_pushed = time.time()
         self._let_go(push.batch, {**failed, **skipped})
         self._hold(push, failed, outcome, now)
-        self._held.add_hopeful(skipped, now)
+        self._hold_skipped(skipped, failed, outcome, now)
         self._keep_warm(now)
         self._mark_replaced(push.batch)
         if push.big:
@@ -579,10 +574,20 @@ class Lane:
         return result if result or not outcome.failed else all_of_it
 
     @staticmethod
-    def _skipped(push: _Push, outcome: Outcome) -> Dict[bytes, Dirt]:
+    def _skipped(push: _Push, outcome: Outcome, failed: Container[bytes]) -> Dict[bytes, Dirt]:
         """Return the folders in which nothing was deleted, with the dirt that they keep."""
         since = _oldest(push)
-        return {path: Dirt(push.asked[path] | _scope(push.batch, path), since) for path in outcome.skipped}
+        return {path: Dirt(push.asked[path] | _scope(push.batch, path), since)
+                for path in outcome.skipped if path not in failed}
+
+    def _hold_skipped(
+        self, skipped: Mapping[bytes, Dirt], failed: Iterable[bytes], outcome: Outcome, now: float
+    ) -> None:
+        """Keep folders for another try: soon without what failed, or seldom where that lies in them."""
+        above = {folder for path in failed for folder in ancestors(path)}
+        stuck = {path: dirt for path, dirt in skipped.items() if path in above and dirt.scope & CONTENT == CONTENT}
+        self._held.add(stuck, now, max(LONGEST_REST, _SELDOM * outcome.seconds))
+        self._held.add_hopeful({path: dirt for path, dirt in skipped.items() if path not in stuck}, now)
 
     def _is_no_part_of(self, push: _Push, path: bytes) -> bool:
         """Say whether a path that an error was read to be about is not here and was not to be deleted either."""

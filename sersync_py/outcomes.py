@@ -91,7 +91,7 @@ def judge(
     if verdict == PARTIAL:
         failed = _failed_paths(stderr, known, watch, within, output)
         if failed and _SKIPPED in stderr + output:
-            skipped = _skipped(failed, known)
+            skipped = frozenset(path for path, scope in known.items() if scope & LISTING == LISTING) - failed
     return Outcome(verdict, code, _reason(stderr) if verdict != DONE else "", failed, skipped)
 
 
@@ -146,15 +146,6 @@ def _failed_paths(
         folders = [path for path, scope in known.items() if scope & LISTING == LISTING]
         return frozenset([*failed, *folders]) if folders else None
     return frozenset(failed)
-
-
-def _skipped(failed: FrozenSet[bytes], known: Mapping[bytes, int]) -> FrozenSet[bytes]:
-    """Return the folders whose deletions are to be made up for when they go without what cannot be read.
-
-    Not those in which that lies: it would be the same the next time.
-    """
-    above = {folder for path in failed for folder in ancestors(path)}
-    return frozenset(path for path, scope in known.items() if scope & LISTING == LISTING) - failed - above
 
 
 def _candidates(line: bytes, watch: bytes, within: bytes) -> Iterator[bytes]:

@@ -349,13 +349,16 @@ def test_it_works_with_closed_streams_as_a_boot_script_may_give_it(config, close
 
 
 @pytest.mark.parametrize(("words", "code"), [("--check -o $0 >/dev/full", 1), ("-o /no/such 2>/dev/full", 1),
-                                             ("--check -o $0 >/dev/full 2>&1", 1)])
+                                             ("--check -o $0 >/dev/full 2>&1", 1),
+                                             ("--dry-run -r -o $0 >/dev/full", 1)])
 def test_it_ends_without_a_traceback_where_nothing_can_be_said(config, words, code):
     """The disk that the words go to is full."""
     done = subprocess.run(["sh", "-c", f"exec {sys.executable} -m sersync_py {words}", config], env=environment(),
                           stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=60, cwd="/", check=False)
     assert done.returncode == code
-    assert done.stderr in (b"", b"sersync-py: what is to be said cannot be written: No space left on device\n")
+    assert b"Traceback" not in done.stderr
+    assert done.stderr.endswith(b"sersync-py: what is to be said cannot be written: No space left on device\n") == (
+        "2>" not in words)
 
 
 @pytest.mark.parametrize(("words", "code"), [("--check", 2), ("--status", 2), ("-o $0 --log-file log", 2),

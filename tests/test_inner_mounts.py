@@ -693,8 +693,11 @@ def test_what_is_remembered_is_what_was_saved(tmp_path):
              for number, name in enumerate(HOSTILE)}
     inner.save(file, known)
     assert inner.load(file) == known
+    with open(file, "wb") as of_the_first_version:
+        of_the_first_version.write(b'[["a", [1, 2], 5.0]]')
+    assert inner.load(file) == {b"a": Inner(Root(1, 2), 5.0, False)}
     for text in (b"", b"{", b"[1]", b'[["a", [1, 2], {}, false]]', b'[[1, [1, 2], null, true]]',
-                 b'[["a", [1], null, true]]', b'[["a", [1, 2], null]]', b"\xff"):
+                 b'[["a", [1], null, true]]', b'[["a", [1, 2]]]', b"\xff"):
         with open(file, "wb") as damaged:
             damaged.write(text)
         with pytest.raises(ValueError):  # noqa: PT011

@@ -9,7 +9,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_mirror import write
 
-from sersync_py import lane as lane_module
 from sersync_py import orders
 from sersync_py.changes import CONTENT, ENTRY, LISTING, ROOT, TREE, Dirt, ancestors
 from sersync_py.comparison import Request
@@ -46,6 +45,9 @@ class Scripted:
 
     def end(self, _now):
         self.told_to_end = True
+
+    def cut(self, _why):
+        self.was_cut = True
 
 
 class Rig:
@@ -252,6 +254,32 @@ def test_a_folder_whose_deletions_were_skipped_goes_again_without_what_cannot_be
         for session in rig.flying():
             rig.end(Outcome(PARTIAL, 23, "denied", frozenset([b"b"])) if b"b" in session.names else FINE, session)
     assert {path for path, _ in rig.lane.unsent()} == {b"b"}
+
+
+@pytest.mark.parametrize(("seconds", "rest"), [(1.0, LONGEST_REST), (30.0, 300.0)])
+def test_a_tree_in_which_something_cannot_be_read_goes_again_now_and_then(rig, seconds, rest):
+    """Until then nothing is deleted in it; it may be the whole tree, so it must not be on its way all the time."""
+    rig.mark(ROOT, scope=TREE)
+    for attempt in range(1, 5):
+        unreadable = frozenset([b"folder/x"])
+        for session in rig.flying():
+            rig.end(Outcome(PARTIAL, 23, "denied", unreadable, {ROOT} - unreadable, seconds=seconds)
+                    if ROOT in session.names else Outcome(PARTIAL, 23, "denied", unreadable), session)
+        for _ in range(int(rest * 2) - 1):
+            rig.go(0.5)
+            for session in rig.flying():
+                rig.end(Outcome(PARTIAL, 23, "denied", unreadable), session)
+        assert sum(ROOT in names for names in rig.sent()) == attempt
+        while sum(ROOT in names for names in rig.sent()) == attempt:
+            rig.go(0.1)
+            for session in rig.flying():
+                if ROOT not in session.names:
+                    rig.end(Outcome(PARTIAL, 23, "denied", unreadable), session)
+    rig.outcome = FINE
+    for session in rig.flying():
+        rig.end(FINE, session)
+    rig.go(3.0)
+    assert rig.lane.in_step()
 
 
 @pytest.mark.parametrize(("seconds", "rest"), [(30.0, 30.0), (500.0, LONGEST_REST)])
@@ -503,25 +531,21 @@ def test_it_is_settled_when_nothing_more_can_be_done_for_now(rig):
     assert not rig.lane.in_step()
 
 
-def test_if_too_much_waits_for_a_remote_that_is_away_the_whole_tree_goes_instead(rig, monkeypatch):
-    """Since when the remote lacks something is not forgotten; where it was never equal nothing is put together."""
-    monkeypatch.setattr(lane_module, "MOST_WAITING", 100)
-    names = [b"%d" % number for number in range(101)]
-    rig.mark(b"first", since=3.0)
-    rig.mark(*names, since=5.0)
-    assert rig.lane.unsent_count() == 102
-    rig.end(GONE_AWAY)
-    rig.mark(b"another", since=6.0)
-    assert rig.lane.unsent_count() == 103
-    rig.lane.was_equal = True
-    rig.mark(b"one more", since=7.0)
-    assert dict(rig.lane.unsent()) == {ROOT: Dirt(TREE, 3.0)}
-    rig.mark(*names, since=8.0)
-    assert rig.lane.unsent_count() == 1
-    rig.outcome = FINE
-    rig.go(3.0)
-    assert rig.sent()[-1] == [ROOT]
-    assert rig.lane.in_step()
+@pytest.mark.parametrize(("path", "scope", "concerned"), [
+    (b"p/disk", ENTRY, True), (b"p/disk/x", ENTRY, True), (b"p", LISTING, True), (b"p", TREE, True),
+    (b"p", CONTENT, True), (ROOT, TREE, True), (ROOT, LISTING, False), (b"p", ENTRY, False), (b"p/other", TREE, False),
+    (b"p/disk2", TREE, False),
+])
+def test_a_push_that_may_meet_an_unmounted_disk_is_known_and_cut_off(source, path, scope, concerned):
+    """Of the folder that it was mounted in the listing is enough: automounters remove the mount point as well."""
+    for name in (b"p/disk/x", b"p/other/x", b"p/disk2/x"):
+        write(source, name)
+    rig = Rig(source)
+    rig.mark(path, scope=scope, since=3.0)
+    assert rig.lane.is_sending(b"p/disk") == concerned
+    (session,) = rig.flying()
+    rig.lane.leave_out(Filter().without(frozenset([b"p/disk"])), [b"p/disk"])
+    assert session.was_cut == concerned
 
 
 # ---- nothing is ever lost --------------------------------------------------------------------------------------------

@@ -248,12 +248,12 @@ def test_folders_go_again_if_their_deletions_were_skipped_because_something_chan
 @pytest.mark.parametrize(("stderr", "output", "skipped"), [
     (UNREADABLE, b"", set()),
     (UNREADABLE, SKIPPED, {b"d", b"l"}),
-    (UNREADABLE.replace(b"/data/a", b"/data/d/x/y"), SKIPPED, {b"l"}),
+    (UNREADABLE.replace(b"/data/a", b"/data/d/x/y"), SKIPPED, {b"d", b"l"}),
     (UNREADABLE.replace(b"/data/a", b"/data/d"), SKIPPED, {b"l"}),
     (b"rsync: what?\n", SKIPPED, set()),
 ])
-def test_other_folders_than_the_one_that_cannot_be_read_go_again_for_their_deletions(stderr, output, skipped):
-    """When they go without that."""
+def test_folders_in_which_nothing_was_deleted_because_something_cannot_be_read_are_known(stderr, output, skipped):
+    """Be it in them or elsewhere."""
     known = {b"a": ENTRY, b"d": TREE, b"l": LISTING, b"c": CONTENT}
     assert judge(23, stderr + LAST, known, b"/data", b"", output).skipped == skipped
 
