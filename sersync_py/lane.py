@@ -41,7 +41,7 @@ LONGEST_REST = 60.0
 """Seconds. A big file that failed rests for as long as it was on its way, but no longer."""
 _ROOM = min(os.sysconf("SC_ARG_MAX"), 2 << 20) // 2
 """Bytes that a command may have, the environment besides. The kernel's own limit is 6 MB, if the stack has none."""
-_SELDOM = 10
+SELDOM = 10
 """A tree in which something cannot be read rests for so many times as long as its push took: it may be the whole."""
 _CLEAN = Dirt(0, 0.0)
 _SHOWN = 3
@@ -586,7 +586,7 @@ class Lane:
         """Keep folders for another try: soon without what failed, or seldom where that lies in them."""
         above = {folder for path in failed for folder in ancestors(path)}
         stuck = {path: dirt for path, dirt in skipped.items() if path in above and dirt.scope & CONTENT == CONTENT}
-        self._held.add(stuck, now, max(LONGEST_REST, _SELDOM * outcome.seconds))
+        self._held.add(stuck, now, max(LONGEST_REST, SELDOM * outcome.seconds))
         self._held.add_hopeful({path: dirt for path, dirt in skipped.items() if path not in stuck}, now)
 
     def _is_no_part_of(self, push: _Push, path: bytes) -> bool:

@@ -304,6 +304,7 @@ def test_the_example_of_the_table_is_one():
     ("tries with one path after {:g} s, then every {:g} s", (trouble.FIRST_RETRY, trouble.LONGEST_RETRY)),
     ("these are tried again after {:g} s, doubling to {:g} s", (held.FIRST_RETRY, held.LONGEST_RETRY)),
     ("20 at a time, every {:g} s until one goes through", (held.REST,)),
+    ("the next time after {:g} s or {} times as long as its push took", (lane.LONGEST_REST, lane.SELDOM)),
     ("after as long as it was on its way, {:g} s at most", (lane.LONGEST_REST,)),
     ("silent for {:g} s has its host asked", (probe.QUIET_SECONDS,)),
     ("if nothing answers within {} s the session", (CANARY_SECONDS,)),
