@@ -12,7 +12,6 @@ has removed more than an empty mount point, and it is forgotten.
 import json
 import os
 import select
-from contextlib import suppress
 from typing import Callable, Container, Dict, FrozenSet, List, Mapping, NamedTuple, Optional
 
 from sersync_py import statefile
@@ -216,20 +215,25 @@ class MountTable:
     def changed(self) -> bool:
         """Say whether it may have changed since this was asked last."""
         if self._handle < 0:
-            try:
-                self._handle = os.open(_TABLE, os.O_RDONLY | os.O_CLOEXEC)
-            except OSError:
-                return True
-            self._poll.register(self._handle, select.POLLPRI)
-            try:
-                # it can always be read and never be written; a change is told as an error, and that but once
-                self._loop.watch(self._handle, WRITE, self._stir)
-            except OSError:
-                # in a sandbox it may be a plain file: then it is read each time
-                self.close()
+            self._open()
             return True
         stirred, self._stirred = self._stirred, False
         return bool(self._poll.poll(0)) or stirred
+
+    def _open(self) -> None:
+        try:
+            handle = os.open(_TABLE, os.O_RDONLY | os.O_CLOEXEC)
+        except OSError:
+            return
+        try:
+            # it can always be read and never be written; a change is told as an error, and that but once
+            self._loop.watch(handle, WRITE, self._stir)
+        except OSError:
+            # in a sandbox it may be a plain file: then it may have changed each time
+            os.close(handle)
+            return
+        self._poll.register(handle, select.POLLPRI)
+        self._handle = handle
 
     def _stir(self) -> None:
         self._stirred = True
@@ -237,8 +241,7 @@ class MountTable:
     def close(self) -> None:
         """Give the handle back, until it is asked again."""
         if self._handle >= 0:
-            with suppress(KeyError):
-                self._loop.forget(self._handle)
+            self._loop.forget(self._handle)
             self._poll.unregister(self._handle)
             os.close(self._handle)
             self._handle = -1
