@@ -84,14 +84,21 @@ def judge(
     """Given a session's exit code, its messages and what it was asked (path -> scope), return its outcome.
 
     `watch` and `within` are the folders that the paths are below here and at the remote.
+
+    Once the sender could not look at something, nothing is deleted in any folder from then on, which only `output`, the
+    session's stdout, tells. If that something changed while it was sent, the folders have failed, too.
     """
     verdict = _VERDICTS.get(code, AWAY)
     failed: Optional[FrozenSet[bytes]] = frozenset()
     skipped: FrozenSet[bytes] = frozenset()
     if verdict == PARTIAL:
-        failed = _failed_paths(stderr, known, watch, within, output)
-        if failed and _SKIPPED in stderr + output:
-            skipped = frozenset(path for path, scope in known.items() if scope & LISTING == LISTING) - failed
+        failed = _failed_paths(stderr, known, watch, within)
+        if failed is not None and (_SKIPPED in stderr or _SKIPPED in output):
+            folders = frozenset(path for path, scope in known.items() if scope & LISTING == LISTING)
+            if failed and not _NOT_A_FOLDER.search(stderr):
+                skipped = folders - failed
+            else:
+                failed = failed | folders if folders else None
     return Outcome(verdict, code, _reason(stderr) if verdict != DONE else "", failed, skipped)
 
 
@@ -120,15 +127,12 @@ _HARMLESS = re.compile(
 
 
 def _failed_paths(
-    stderr: bytes, known: Mapping[bytes, int], watch: bytes, within: bytes, output: bytes
+    stderr: bytes, known: Mapping[bytes, int], watch: bytes, within: bytes
 ) -> Optional[FrozenSet[bytes]]:
     """Given the messages of a session that ended with 23 and what it was asked (path -> scope), return what failed.
 
     A path below one that was asked for as a whole is returned as itself. A failed folder means every asked path below
     it. None: a message could not be put down to any path, so anything may have failed.
-
-    Once the sender could not look at something, nothing is deleted in any folder from then on, which only `output`, the
-    session's stdout, tells. If that something changed while it was sent, the folders have failed, too.
     """
     parents = {above for path in known for above in ancestors(path) if above}
     failed: Set[bytes] = set()
@@ -142,9 +146,6 @@ def _failed_paths(
         failed |= about
         for folder in about & parents:
             failed.update(path for path in known if path.startswith(folder + b"/"))
-    if _SKIPPED in stderr + output and (not failed or _NOT_A_FOLDER.search(stderr)):
-        folders = [path for path, scope in known.items() if scope & LISTING == LISTING]
-        return frozenset([*failed, *folders]) if folders else None
     return frozenset(failed)
 
 
