@@ -438,7 +438,7 @@ def _say_plan(config: Config, places: _Places) -> None:
         for plugin in config.plugins:
             say(said("  {watch} -> plugin {name}; a call may take {seconds} s", watch=_text(mirror.watch),
                      name=plugin.name, seconds=plugin.seconds))
-    if any(mirror.remotes for mirror in config.mirrors):
+    if config.has_remotes():
         _say_mirroring(config)
     say(said("  state {state}, log {log}", state=places.state, log=places.log or said("on the terminal")))
 

@@ -59,8 +59,7 @@ def examine(config: Config, files: Files, workers: int, seconds: float = REMOTE_
     Takes that long at most, and some seconds where there is very much to count.
     """
     findings = [Finding(WARNING, warning) for warning in config.warnings]
-    if not any(mirror.remotes for mirror in config.mirrors):
-        # a plugin alone mirrors nothing
+    if not config.has_remotes():
         return findings + _host(config, files, workers)
     try:
         findings.append(Finding(IN_ORDER, said("rsync is {version}", version=rsync_version())))

@@ -185,3 +185,7 @@ class Config(NamedTuple):
     """What is called after each synchronized change."""
     warnings: Tuple[str, ...] = ()
     """Things that load but that the user should know, one sentence each, with file and line."""
+
+    def has_remotes(self) -> bool:
+        """Say whether anything is mirrored: a plugin alone mirrors nothing."""
+        return any(mirror.remotes for mirror in self.mirrors)
