@@ -70,7 +70,7 @@ class Held:
                 dirt = Dirt(dirt.scope | known.dirt.scope, min(dirt.since, known.dirt.since))
             due = now + max(pause, min(FIRST_RETRY * 2 ** (tries - 1), LONGEST_RETRY))
             self._paths[path] = _Failed(dirt, tries, due)
-        self._due = None
+            self._due = None
         return again
 
     def add_hopeful(self, skipped: Mapping[bytes, Dirt], now: float) -> None:

@@ -137,13 +137,10 @@ class Lane:
         inf: nothing was.
         """
         self.passes = passes
-        above = {each for path in lost for each in ancestors(path)}
-        parents = {path.rpartition(b"/")[0] for path in lost}
+        meets = _meeting(lost)
 
         def concerns(path: bytes, scope: int) -> bool:
-            # where the mount point has gone as well, its parent's listing lacks it
-            listed = path in parents and scope & LISTING == LISTING
-            return passes.misses(path) or listed or (path in above and scope & CONTENT == CONTENT)
+            return passes.misses(path) or meets(path, scope)
 
         concerned = [(path, dirt) for path, dirt in self.unsent() if concerns(path, dirt.scope)] if lost else []
         for path in [path for path, _ in concerned if passes.misses(path)]:
@@ -159,12 +156,8 @@ class Lane:
 
     def is_sending(self, path: bytes) -> bool:
         """Say whether a push in flight may make a folder, or anything in it, what it is here, or delete it."""
-        inside, parent = path + b"/", path.rpartition(b"/")[0]
-        return any(
-            asked == path or asked.startswith(inside) or (asked == parent and scope & LISTING == LISTING)
-            or (scope & CONTENT == CONTENT and asked in ancestors(path))
-            for push in self._pushes for asked, scope in push.asked.items()
-        )
+        meets = _meeting([path])
+        return any(meets(asked, scope) for push in self._pushes for asked, scope in push.asked.items())
 
     def moved(self, old: bytes, new: bytes) -> None:
         """Note that a folder was renamed. Both paths are marked besides; this only spares the remote the transfer."""
@@ -506,6 +499,7 @@ class Lane:
         paths = (*push.asked, *push.batch.surplus)
         failed = self._failed(push, outcome)
         skipped = self._skipped(push, outcome, failed)
+        undone = {**failed, **skipped}
         log.info(
             "%s: pushed %s (%s), %d bytes, %.3f s%s", self, "the whole tree" if whole else len(paths),
             shown_paths(paths), outcome.sent, outcome.seconds, f", {len(failed)} failed" if failed else "",
@@ -514,16 +508,17 @@ class Lane:
             self._set_equal()
         if push.batch.trees.get(ROOT) in (TREE, CONTENT):
             self.tally.whole_tree_pushed = time.time()
-        self._let_go(push.batch, {**failed, **skipped})
+        self._let_go(push.batch, undone)
         self._hold(push, failed, outcome, now)
-        self._hold_skipped(skipped, failed, outcome, now)
+        if skipped:
+            self._hold_skipped(skipped, failed, outcome, now)
         self._keep_warm(now)
         self._mark_replaced(push.batch)
         if push.big:
             # sessions beside this one may have left the folder's time older than it is
             parent = next(iter(push.batch.taken)).rpartition(b"/")[0]
             self._dirty.mark(parent, Dirt(ENTRY, time.time()))
-        self.on_settled(self, push.batch.taken, {**failed, **skipped})
+        self.on_settled(self, push.batch.taken, undone)
 
     def _mark_replaced(self, batch: Batch) -> None:
         """Make dirty again what was to go with all below it, went alone because it was a file, and is a folder by now.
@@ -576,6 +571,9 @@ class Lane:
     @staticmethod
     def _skipped(push: _Push, outcome: Outcome, failed: Container[bytes]) -> Dict[bytes, Dirt]:
         """Return the folders in which nothing was deleted, with the dirt that they keep."""
+        if not outcome.skipped:
+            # so it is of nearly every push
+            return {}
         since = _oldest(push)
         return {path: Dirt(push.asked[path] | _scope(push.batch, path), since)
                 for path in outcome.skipped if path not in failed}
@@ -652,6 +650,21 @@ class Lane:
 
 def _tell_nobody(_lane: Lane, _taken: Mapping[bytes, Dirt], _failed: Container[bytes]) -> None:
     """Stand in for whoever wants to know of pushes."""
+
+
+def _meeting(places: Iterable[bytes]) -> Callable[[bytes, int], bool]:
+    """Return what says whether a push of a path, as far as its scope reaches, is about folders or what is in them."""
+    inside = frozenset(places)
+    parents = {path.rpartition(b"/")[0] for path in inside}
+    above = {each for path in inside for each in ancestors(path)}
+
+    def meets(path: bytes, scope: int) -> bool:
+        # where such a folder has gone as well, its parent's listing lacks it
+        listed = path in parents and scope & LISTING == LISTING
+        return listed or (path in above and scope & CONTENT == CONTENT) or path in inside or any(
+            each in inside for each in ancestors(path))
+
+    return meets
 
 
 def _oldest(push: _Push) -> float:
